@@ -1,4 +1,7 @@
-"""Compute the tables of peers.md: detectable effects and rejection rates with and without donors."""
+"""Compute the tables of peers.md: detectable effects, effects and rejection rates with and without donors.
+
+The rule of effects stands in `peers_effects`, that of the rest on the page.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,17 @@ import numpy as np
 import polars as pl
 
 import marketimpact as mi
-from docs.findings import peers_legs
+from docs.findings import peers_effects, peers_legs
 from docs.findings.cells import table
-from docs.findings.peer_groups import STUDY, TEST, cells, detectable_effects, sure_events
+from docs.findings.peer_groups import MODELS, STUDY, TEST, cells, detectable_effects, sure_events
 from docs.size.peers import coverage_table
 
 PRIMARY = (0, 1)
-#: Name of a model -> the model with donors; the second is the primary peer model.
-MODELS = {
-    "market model": lambda donors: mi.MarketModel(),
-    "statistical factors": mi.StatisticalFactors,
-    "peer mean": mi.PeerMean,
-    "ridge": mi.RidgePeers,
-}
 #: Every how many sessions a placebo day is taken, the same for nights, and the first year.
 STEP, NIGHTS_STEP, FIRST_YEAR = 5, 10, 2018
 #: Simulated samples of the table of coverage.
 SAMPLES = 300
-PLACEBO = {"group": pl.String, "model": pl.String, "ratio": pl.Float64, "p": pl.Float64}
+PLACEBO = {"group": pl.String, "model": pl.String, "ratio": pl.Float64, "p": pl.Float64, "valid": pl.Boolean}
 RATIO_EDGES, RATIO_NAMES = (2 / 3, 1.5), ("below 2/3", "2/3 to 1.5", "above 1.5")
 
 
@@ -40,7 +36,7 @@ def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
         "size of nights": size_table(nights),
         "coverage": coverage_table(SAMPLES),
     }
-    return tables, {}
+    return tables | peers_effects.tables(market, days), {}
 
 
 def detectable(market: mi.Market, events: pl.DataFrame) -> pl.DataFrame:
@@ -94,7 +90,7 @@ def placebo(market: mi.Market, window: tuple[int, int] = PRIMARY, step: int | No
                 sample = part.sample(*window)
                 if len(sample.car):
                     row = part.test(*window, tests=[TEST]).row(0, named=True)
-                    rows.append((name, model, sample.filtered_mean.variance_ratio, row["p_value"]))
+                    rows.append((name, model, sample.filtered_mean.variance_ratio, row["p_value"], row["valid"]))
     frame = pl.DataFrame(rows, schema=PLACEBO, orient="row")
     return frame.filter(pl.col("p").is_not_nan() & pl.col("ratio").is_not_nan())
 

@@ -3,6 +3,9 @@
 Two estimators are computed on all 50 seeds in full, simple means but for their rejections. Those, and the generalised
 synthetic control, need the returns of every control firm, which the data has for five seeds: their cells come with a
 Monte-Carlo error.
+
+Abnormal returns are those of the public functions. Means over firms, and p-values by the paper's degrees of freedom,
+are computed here.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ DECIMALS = 2
 NAMES = {name: name for name in ("panel", "estimator", "periods", "statistic")}
 SIMULATION = ["panel", "seed", "tau"]
 SIMPLE, CAPM, FACTORS, GSYNTH = "Simple Means", "CAPM", "Correct Factor Structure", "Gsynth (PCA)"
+ESTIMATORS = (SIMPLE, CAPM, FACTORS, GSYNTH)
+#: Estimators whose rejections need no controls.
+KNOWN = (CAPM, FACTORS)
 #: Cells that are compared within Monte-Carlo error.
 IS_SAMPLED = (pl.col("estimator") == GSYNTH) | ((pl.col("estimator") == SIMPLE) & (pl.col("statistic") == "Coverage"))
 N_FIRMS, N_DAYS, N_SEEDS, N_SAMPLED = 500, LAST + 1, 50, 5
@@ -49,6 +55,8 @@ def remake(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
         "counts": counts(cells, "estimator", "estimator"),
         "sampled": sampled_table(cells.filter(IS_SAMPLED)),
         "paired": paired_table(cells, found[GSYNTH], found[FACTORS]),
+        "rmse": rmse_table(found),
+        "rejections": rejections_table(cells, found),
         "cells": cell_table(named, NAMES, DECIMALS),
     }
     return tables, {}
@@ -93,7 +101,7 @@ def beside_printed(folder: Path, found: Mapping[str, pl.DataFrame]) -> pl.DataFr
 
     ``error`` is the Monte-Carlo error of a cell that has five of the 50 seeds, null for one that has them all.
     """
-    whole = pl.concat([_statistics(found[estimator], estimator) for estimator in (SIMPLE, CAPM, FACTORS, GSYNTH)])
+    whole = pl.concat([_statistics(found[estimator], estimator) for estimator in ESTIMATORS])
     rejections = _statistics(found[WITH_CONTROLS], SIMPLE).filter(IS_SAMPLED)
     is_replaced = (pl.col("estimator") == SIMPLE) & IS_SAMPLED
     printed = pl.read_csv(folder / "table1.csv").rename({"published": "printed"}).drop("unit")
@@ -140,6 +148,41 @@ def paired_table(cells: pl.DataFrame, synthetic: pl.DataFrame, known: pl.DataFra
         for row in ours.with_columns(off=off).iter_rows(named=True)
     ]  # fmt: skip
     return table(["panel", "periods", "statistic", "printed", "ours, for 50 seeds (error)", "errors off"], rows)
+
+
+def rmse_table(found: Mapping[str, pl.DataFrame]) -> str:
+    """Tabulate the root mean squared error of one day, over simulations and days, in points.
+
+    The printed one is of the sum of squares over the 11 days.
+    """
+    root = 100 * (pl.col("bias") ** 2).mean().sqrt()
+    errors = {name: dict(found[name].group_by("panel").agg(root).iter_rows()) for name in ESTIMATORS}
+    rows = [[title[0], *(f"{errors[name][panel]:.2f}" for name in ESTIMATORS)] for panel, title in PANELS.items()]
+    return table(["panel", *ESTIMATORS], rows)
+
+
+def rejections_table(cells: pl.DataFrame, found: Mapping[str, pl.DataFrame]) -> str:
+    """Set rejections on days without effect by our own t, on n - 1 degrees of freedom, beside those of the paper's."""
+    quiet = pl.col("tau") != 0
+    means = pl.col("rejects_n_1", "rejects_test").mean()
+    shares = [
+        found[name].filter(quiet).group_by("panel").agg(means).with_columns(estimator=pl.lit(name))
+        for name in ESTIMATORS
+    ]
+    printed = cells.filter(pl.col("periods") == "Untreated Periods", pl.col("statistic") == "Coverage")
+    own = (
+        printed.rename({"ours": "theirs", "state": "state_theirs"})
+        .drop("difference", "error")
+        .join(pl.concat(shares), on=["panel", "estimator"], how="left", validate="1:1", maintain_order="left")
+    )
+    beside = compared(own.with_columns(ours="rejects_n_1"), DECIMALS)
+    rows = [
+        [PANELS[row["panel"]][0], row["estimator"], f"{row['printed']:.2f}", f"{row['theirs']:.3f}",
+         f"{row['ours']:.3f}", f"{row['rejects_test']:.3f}", row["state"] if row["estimator"] in KNOWN else ""]
+        for row in beside.iter_rows(named=True)
+    ]  # fmt: skip
+    head = ["panel", "estimator", "printed", "the paper's test (the table of cells)", "n - 1"]
+    return table([*head, "`cross_sectional_t`", "n - 1 beside printed"], rows)
 
 
 def _read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -206,14 +249,26 @@ def _averages(result: mi.StudyResult) -> pl.DataFrame:
 
 
 def _rejections(averages: pl.DataFrame, factors: pl.DataFrame, estimator: str) -> pl.DataFrame:
-    """Add ``bias`` and ``rejects``: two-sided at 5%, on the degrees of freedom of the paper's pooled regression."""
+    """Add ``bias`` and ``rejects``: two-sided at 5%, on the degrees of freedom of the paper's pooled regression.
+
+    ``rejects_n_1`` is the same t on n - 1 degrees of freedom, and ``rejects_test`` what `StudyResult.test` gives for
+    each day as cross_sectional_t, from abnormal returns as they are.
+    """
     joined = averages.join(factors.select(*SIMULATION, "rf"), on=SIMULATION, how="left", validate="1:1")
+    mean, own_df = joined["mean"], joined["n"] - 1
     if estimator == FACTORS:  # the paper estimates on returns and takes the risk-free rate off afterwards
         joined = joined.with_columns(pl.col("mean") - pl.col("rf"))
-    df = N_DAYS * (joined["n"].to_numpy() - 1)
-    p = 2 * stats.t.sf(np.abs((joined["mean"] / joined["se"]).to_numpy()), df)
     effect = pl.when(pl.col("tau") == 0).then(EFFECT).otherwise(0.0)
-    return joined.with_columns(bias=pl.col("mean") - effect, rejects=pl.Series(p < LEVEL))
+    return joined.with_columns(
+        bias=pl.col("mean") - effect,
+        rejects=_rejects(joined["mean"] / joined["se"], N_DAYS * own_df),
+        rejects_n_1=_rejects(joined["mean"] / joined["se"], own_df),
+        rejects_test=_rejects(mean / joined["se"], own_df),
+    )
+
+
+def _rejects(t: pl.Series, df: pl.Series) -> pl.Series:
+    return pl.Series(2 * stats.t.sf(np.abs(t.to_numpy()), df.to_numpy()) < LEVEL)
 
 
 def _two_samples(simulations: pl.DataFrame, controls: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from marketimpact.analyses.confounding import Relation, announcement_sessions, nearby_sessions, within_scope
 from marketimpact.core import schema
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import NO_DAY
 from marketimpact.core.frames import FrameLike, to_polars
 from marketimpact.core.layouts import FOUND
@@ -110,6 +111,7 @@ def audit(
     >>> found.filter(pl.col("where") == "event window")["what"].to_list()[0]
     '2025-08-06-100pct-chip-tariff'
     """
+    require(result, "StudyResult", "result")
     window = check_window(window, "window")
     if not 0 < shock < 1:
         raise SpecificationError(f"shock={shock!r} must lie between 0 and 1, such as 0.99.")
@@ -192,6 +194,7 @@ def with_and_without(
     >>> mi.with_and_without(result, found, (0, 1), tests=["bmp_kp"])["sample"].to_list()
     ['all', 'clean', 'contaminated only']
     """
+    require(result, "StudyResult", "result")
     first, last = check_window(window, "window")
     found = to_polars(found, "found", FOUND)
     if not (found.is_empty() and {"event_id", "where"} <= set(found.columns)):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.estimation.positions import locate_day0
@@ -113,6 +114,7 @@ def calendar_time(
     rejects too often, ``"wls_robust"`` does not, since its variance is that of the residuals themselves.
     Jaffe (1974), Mandelker (1974), Fama (1998), Mitchell and Stafford (2000); HC3: MacKinnon and White (1985).
     """
+    require(market, "Market", "market")
     first, last = check_window(window, "window")
     _check_options(market, factors, excess=excess, errors=errors, lags=lags, min_firms=min_firms)
     located, positions, attrition = locate_day0(events, market)

@@ -7,6 +7,7 @@ from typing import Literal
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike, to_polars
 from marketimpact.core.layouts import ANNOUNCEMENTS_OR_EVENTS
 from marketimpact.errors import DataError, SpecificationError
@@ -77,6 +78,7 @@ def contaminated_days(
     [datetime.date(2025, 8, 11), datetime.date(2025, 8, 12), datetime.date(2025, 8, 13)]
     >>> study = mi.EventStudy(exclude=days)
     """
+    require(market, "Market", "market")
     if scope not in ("security", "sector", "any"):
         raise SpecificationError(f"scope={scope!r}: days have no campaign; choose 'security', 'sector' or 'any'.")
     symbols = market.panel_securities.select("symbol")

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core import schema
+from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.layouts import EVENTS
 from marketimpact.core.own_columns import keep_own_columns
@@ -109,6 +110,8 @@ def day0_bounds(
     >>> bounds.events.select("symbol", "earliest", "latest", "n_days0").row(0)
     ('0981.HK', datetime.date(2025, 9, 12), datetime.date(2025, 9, 15), 2)
     """
+    require(study, "EventStudy", "study")
+    require(market, "Market", "market")
     window = check_window(window, "window")
     given = keep_own_columns(schema.as_frame(events, "events", EVENTS), ("car", "p"), "events")
     all_days = _admissible_days(given, market)

@@ -15,7 +15,6 @@ from marketimpact.analyses.market_value import join_counts
 from marketimpact.core.arrays import Floats, as_dates
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import unknown_column
-from marketimpact.core.text import listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events.as_of import check_date
 from marketimpact.events.share_counts import check_counts, load_counts
@@ -93,7 +92,7 @@ def dollar_effect(
     Warns
     -----
     MarketImpactWarning
-        With the securities that have no count, and why, where `shares` is not given.
+        With the securities that have no count, or one that cannot be used, and why, where `shares` is not given.
 
     Notes
     -----
@@ -229,24 +228,41 @@ def _with_plain_counts(frame: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFram
 
 
 def _warn_of_uncovered(frame: pl.DataFrame) -> None:
-    """Warn of securities that the embedded counts do not cover, with the reason of each one's last event."""
-    lacks = pl.col("_no_shares").is_not_null()
-    firms = (
+    """Warn of securities without a count that can be used: of those without one, and of those of unknown basis."""
+    is_unknown_basis = (pl.col("_no_shares") == pl.col("_unknown_split")).fill_null(value=False)
+    without = _uncovered(frame, pl.col("_no_shares").is_not_null() & ~is_unknown_basis)
+    unclear = _uncovered(frame, is_unknown_basis)
+    n, sentences = frame.height, []
+    if without.height:
+        sentences.append(
+            f"{without['lacking'].sum()} of {n} events have no count of shares: {_by_reason(without)}. Give counts of "
+            "your own with shares=."
+        )
+    if unclear.height:
+        sentences.append(
+            f"{unclear['lacking'].sum()} of {n} events have a count that cannot be used: {_by_reason(unclear)}. Say "
+            "with split_adjusted_to= until when the closes are adjusted for splits: the day they were downloaded."
+        )
+    if sentences:
+        warnings.warn(f"dollar_effect: {' '.join(sentences)}", MarketImpactWarning, stacklevel=5)
+
+
+def _uncovered(frame: pl.DataFrame, lacks: pl.Expr) -> pl.DataFrame:
+    """Count the events of each security that lack a count, with the reason of the last: ``lacking, len, reason``."""
+    reason = pl.col("_no_shares").filter(lacks).last().alias("reason")
+    return (
         frame.sort("_begin", "symbol", nulls_last=True)
         .group_by("symbol", maintain_order=True)
-        .agg(lacks.sum().alias("lacking"), pl.len(), pl.col("_no_shares").drop_nulls().last())
+        .agg(lacks.sum().alias("lacking"), pl.len(), reason)
         .filter(pl.col("lacking") > 0)
         .sort("symbol")
     )
-    if firms.is_empty():
-        return
-    texts = [f"{symbol} {lacking} of {total} ({reason})" for symbol, lacking, total, reason in firms.rows()]
-    warnings.warn(
-        f"dollar_effect: {firms['lacking'].sum()} of {frame.height} events have no count of shares: "
-        f"{listed(texts, quoted=False, separator='; ')}. Give counts of your own with shares=.",
-        MarketImpactWarning,
-        stacklevel=5,
-    )
+
+
+def _by_reason(firms: pl.DataFrame) -> str:
+    """Name every security under its reason, so that the same reason is not repeated."""
+    named = firms.group_by("reason", maintain_order=True).agg(pl.format("{} {} of {}", "symbol", "lacking", "len"))
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in named.rows())
 
 
 def _with_rate(frame: pl.DataFrame, rates: FrameLike | str | Path | None, currency: str) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.frames import is_frame, to_polars
 from marketimpact.core.layouts import SYMBOL_DAYS, SYMBOLS
 from marketimpact.core.text import did_you_mean, listed
+from marketimpact.core.type_advice import how_to_convert
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.events.catalogue import securities
@@ -159,8 +160,9 @@ def _exposures(exposure: object, columns: object) -> tuple[pl.DataFrame | None, 
     if chosen is None:
         chosen = [name for name, kind in frame.schema.items() if kind.is_numeric() or kind == pl.Boolean]
         if len(chosen) != 1:
+            what = f"{len(chosen)} columns of numbers ({listed(chosen)})" if chosen else "no column of numbers"
             raise SpecificationError(
-                f"exposure has {len(chosen)} columns of numbers ({listed(chosen)}). Name those to use: columns=[...]."
+                f"exposure has {what} among {listed(frame.columns)}. Name those to use: columns=[...]."
             )
     if not _are_names(chosen):
         raise SpecificationError(f"columns={columns!r}: give names of columns of the exposures.")
@@ -262,8 +264,9 @@ def _with_values(
 
 def _unknown(name: str, where: str, known: Sequence[str]) -> SpecificationError:
     """Build the error for a name that is no column."""
-    columns = listed(list(dict.fromkeys(known)), limit=20, quoted=False)
-    return SpecificationError(f"{name!r} is no column of {where}: {columns}.{did_you_mean(str(name), known)}")
+    public = [each for each in dict.fromkeys(known) if not each.startswith("_")]
+    columns = listed(public, limit=20, quoted=False)
+    return SpecificationError(f"{name!r} is no column of {where}: {columns}.{did_you_mean(str(name), public)}")
 
 
 def _joined(located: pl.DataFrame, table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
@@ -299,7 +302,8 @@ def _check_public(found: pl.DataFrame, source: pl.DataFrame, label: str) -> None
     day = _known_before(found)
     for name in (each for each in PUBLIC if each in source.columns):
         if found.schema[name] not in (pl.Date, pl.Null):
-            raise DataError(f"{label}: {name!r} has type {found.schema[name]}, must hold dates.")
+            advice = how_to_convert(found[name], "dates")
+            raise DataError(f"{label}: {name!r} has type {found.schema[name]}, must hold dates. {advice}")
         late = found.filter(pl.col(name) >= day)
         if late.height:
             raise DataError(

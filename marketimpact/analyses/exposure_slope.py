@@ -13,6 +13,7 @@ from marketimpact.analyses.exposure_past import LEAST_ESTIMATION, Method, SlopeD
 from marketimpact.analyses.exposure_results import ExposureSlope, ExposureSlopes
 from marketimpact.analyses.exposure_sections import LEAST_PAST, LEAST_WINDOWS, Cut, cut_section
 from marketimpact.analyses.exposure_tests import past_of
+from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.excluded_days import ExcludedDays
@@ -115,6 +116,7 @@ def exposure_slope(
     >>> result.frame.select("regressor", "n_firms", "n_past", "valid").row(0)
     ('makes_tools', 45, 125, True)
     """
+    require(market, "Market", "market")
     excluded = None if exclude is None else ExcludedDays.of(exclude).rows(market)
     design = SlopeDesign(check_window(window, "window"), past, gap, method, abnormal, estimation, excluded)
     _check_design(design)

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import scipy
 
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.core.own_columns import unknown_column
 from marketimpact.errors import SpecificationError
@@ -154,6 +155,7 @@ def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, 
     Null: both groups have the same expected abnormal return. With one announcement, a difference caused by it cannot
     be distinguished from another shock of that day which hits the groups differently.
     """
+    require(result, "StudyResult", "result")
     cars = _group_cars(result, [long, short], first, last)
     rows = np.arange(len(cars.announcements))
     se = np.sqrt(_contrast_variance(cars, np.array([1.0, -1.0]), rows))
@@ -210,6 +212,7 @@ def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, l
     ``sum s_i^2 - n S^2``, with s_i the forecast errors of n firms and S that of their mean. Where all groups rose, the
     part that they share is multiplied by the smallest ratio.
     """
+    require(result, "StudyResult", "result")
     cars = _group_cars(result, [long, short], first, last)
     gap = cars.car[:, 0] - cars.car[:, 1]
     return _mean_tests(gap, cars, "both groups react alike")
@@ -244,6 +247,7 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
     SpecificationError
         When the column has fewer than two groups, or no announcement hit them all.
     """
+    require(result, "StudyResult", "result")
     if by not in result.events.columns:
         raise unknown_column(f"by={by!r}", by, result.events.columns)
     values = result.events[by].drop_nulls().unique().sort().to_list()

@@ -10,6 +10,7 @@ import polars as pl
 import scipy
 from numpy.typing import NDArray
 
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import NO_DAY
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import minimum_detectable_effect
@@ -65,6 +66,7 @@ def mirror(
     campaigns in which both sides took steps, names firms with both listings among the events, and says where
     windows of clusters have days in common. Not rejecting equality is no proof of a mirror: look at `mde`.
     """
+    require(result, "StudyResult", "result")
     frame = result.car(first, last).drop_nulls("car")
     lacking = [c for c in ("jurisdiction", "country", *([by] if by else [])) if c not in frame.columns]
     if lacking:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import scipy
 
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import Floats
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import (
@@ -78,6 +79,7 @@ def power(
     >>> mi.power(result, 0, 1, effects=[0.0, 0.05])["power"].round(2).to_list()[0]
     0.05
     """
+    require(result, "StudyResult", "result")
     if not 0.0 < level < 1.0:
         raise SpecificationError(f"level={level!r} must lie between 0 and 1, such as 0.05.")
     sample = result.sample(first, last)

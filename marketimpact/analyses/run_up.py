@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import polars as pl
 
+from marketimpact.core.arguments import require
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import SignificanceTest, quantile_of
@@ -71,6 +72,7 @@ def run_up(
     >>> mi.run_up(result)["part"].to_list()
     ['run-up', 'effect', 'sum']
     """
+    require(result, "StudyResult", "result")
     before, effect = check_window(run_up, "run_up"), check_window(event_window, "event_window")
     if before[1] != effect[0] - 1:
         raise SpecificationError(
@@ -139,6 +141,7 @@ def day0_sensitivity(
     >>> mi.day0_sensitivity(result, (0, 0))["shift"].to_list()
     [-1, 0, 1]
     """
+    require(result, "StudyResult", "result")
     first, last = check_window(window, "window")
     if not shifts or not all(isinstance(s, int) and not isinstance(s, bool) for s in shifts):
         raise SpecificationError(f"shifts={shifts!r}: give whole numbers of sessions, such as (-1, 0, 1).")

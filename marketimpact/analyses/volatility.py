@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import NO_DAY, as_dates
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import SpecificationError
@@ -55,6 +56,7 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
     missing. Null: the event left the variance as it was. Firms that share a day share its volatility:
     read the rows of `test` that are `valid`. Landsman, Maydew and Thornock (2012).
     """
+    require(result, "StudyResult", "result")
     values = result.estimation
     if result.model.name == AbnormalVolatility.name:
         raise SpecificationError("This result is of abnormal volatility already.")

@@ -18,18 +18,19 @@ import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from marketimpact.cli.listed_prices import describe_prices, only_listed
 from marketimpact.cli.options import Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.register import refuse_existing, write_new
 from marketimpact.cli.registration import registered_analysis
-from marketimpact.cli.replication_readme import readme_text
+from marketimpact.cli.replication_readme import price_option, readme_text
+from marketimpact.cli.source_hash import source_origin, source_sha256
 from marketimpact.cli.studies import Outcome, execute
 from marketimpact.cli.study_file import StudyFile, read_study
 from marketimpact.core.resources import resource
 from marketimpact.errors import SpecificationError
 from marketimpact.events.catalogue_versions import CURRENT_VERSION, version_file
 from marketimpact.report import require_programs
-from marketimpact.sources import SamplePrices
 
 __all__ = ["bundle", "locked_versions", "zip_bytes"]
 
@@ -60,7 +61,8 @@ def bundle(
     """Run a study and pack it for others to repeat with one command.
 
     The package has the inputs, exact versions, outputs, and the hash of every file. Prices are not packed, since their
-    vendors' terms do not allow it: the package names them and their fingerprint.
+    vendors' terms do not allow it: the package lists their symbols and columns, of which alone its outputs are made,
+    and their fingerprint.
     """
     if exploratory and registered is None:
         raise typer.BadParameter("--exploratory goes with --registered")
@@ -74,14 +76,15 @@ def bundle(
     analysis = None if registered is None else registered_analysis(registered, plan, exploratory=exploratory)
     if registered is not None:
         inputs[REGISTRATION] = registered.read_bytes()
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = execute(plan, source, Path(folder), ["html"], analysis)
+    symbols = plan.symbols()
+    with tempfile.TemporaryDirectory() as folder, only_listed(source, symbols) as listed:
+        outcome = execute(plan, listed, Path(folder), ["html"], analysis)
         outputs = {f"outputs/{path.name}": path.read_bytes() for path in sorted(Path(folder).iterdir())}
-    files = package_files(plan, outcome, {**inputs, **outputs}, embedded=isinstance(source, SamplePrices))
+        described = describe_prices(listed, symbols)
+    files = package_files(plan, outcome, {**inputs, **outputs}, described)
     write_new(out, zip_bytes(files))
     typer.echo(f"Package: {out} ({len(files)} files)")
-    needed = "" if isinstance(source, SamplePrices) else " --prices FILE"
-    typer.echo(f"Repeat it: unzip it, then python rerun.py{needed}")
+    typer.echo(f"Repeat it: unzip it, then python rerun.py{price_option(described)}")
 
 
 def study_files(plan: StudyFile) -> dict[str, bytes]:
@@ -116,13 +119,12 @@ def package_files(
     plan: StudyFile,
     outcome: Outcome,
     files: Mapping[str, bytes],
-    *,
-    embedded: bool,
+    prices: Mapping[str, Any],
 ) -> dict[str, bytes]:
-    """Add program, lock file, README and manifest to the inputs and outputs."""
+    """Add program, lock file, README and manifest to the inputs and outputs; `prices` as `describe_prices` has them."""
     analysis = outcome.analysis
-    lock = "".join(f"{line}\n" for line in [f"# Python {platform.python_version()}", *locked_versions(_extras(plan))])
-    packed = {**files, "rerun.py": PROGRAM.read_bytes(), "requirements.lock": lock.encode()}
+    lock = lock_text(locked_versions(_extras(plan))).encode()
+    packed = {**files, "rerun.py": PROGRAM.read_bytes(), "requirements.lock": lock}
     assert plan.file is not None  # of a study that was read
     path = f"study/{plan.file.name}"
     own = [] if analysis is None else ["--registered", REGISTRATION]
@@ -130,9 +132,10 @@ def package_files(
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "marketimpact": version("marketimpact"),
+        "marketimpact_source": {"sha256": source_sha256(), **source_origin()},
         "python": platform.python_version(),
         "study": path,
-        "command": ["run", path, *own],
+        "command": ["run", path, "--only-listed", *own],
         "registration": None
         if analysis is None
         else {
@@ -141,14 +144,15 @@ def package_files(
             "differences": list(analysis.differences),
             "notes": list(analysis.notes),
         },
-        "prices": _prices(plan, outcome, embedded=embedded),
+        "prices": _prices(outcome, prices),
         "record": dict(outcome.run.result.record),
         "files": {name: hashlib.sha256(packed[name]).hexdigest() for name in sorted(packed)},
     }
     chosen = (
-        f"The announcements are version {plan.version or CURRENT_VERSION} of marketimpact's chronology."
+        f"The announcements are version {plan.version or CURRENT_VERSION} of marketimpact's chronology, "
+        "`catalogue/announcements.csv`."
         if plan.announcements_file is None
-        else f"The announcements are the author's own file, {plan.announcements_file.name}."
+        else f"The announcements are the author's own file, {plan.announcements_file.name}, in `study`."
     )
     packed["README.md"] = readme_text(manifest, title=plan.title, question=plan.question, frozen=chosen).encode()
     manifest["files"]["README.md"] = hashlib.sha256(packed["README.md"]).hexdigest()
@@ -156,19 +160,26 @@ def package_files(
     return packed
 
 
-def _prices(plan: StudyFile, outcome: Outcome, *, embedded: bool) -> dict[str, Any]:
-    """Name the prices: source, symbols, span and fingerprint."""
+def _prices(outcome: Outcome, described: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the prices: source, fingerprint, and what `describe_prices` says of them."""
     market = outcome.run.result.market
     return {
         "source": market.source,
         "simulated": market.simulated,
-        "embedded": embedded,
-        "symbols": plan.symbols(),
-        "first": str(market.spans["first"].min()),
-        "last": str(market.spans["last"].max()),
-        "missing": list(market.missing),
+        "embedded": described["kind"] == "embedded",
+        **described,
         "sha256": market.fingerprint,
     }
+
+
+def lock_text(lines: Iterable[str]) -> str:
+    """Write a file that pip installs; marketimpact itself is on no index, and is a comment."""
+    own = f"marketimpact=={version('marketimpact')}"
+    head = [
+        f"# Python {platform.python_version()}",
+        f"# {own} is not below, since it comes from no package index: README.md says from where",
+    ]
+    return "".join(f"{line}\n" for line in [*head, *(line for line in lines if line != own)])
 
 
 def _extras(plan: StudyFile) -> set[str]:

@@ -102,7 +102,8 @@ def add(
     if refused.height:
         for key, lacks in refused.rows():
             typer.echo(f"refused: {key} lacks {lacks}", err=True)
-        typer.echo(f"{file} is as it was. Add what is missing, and try again.", err=True)
+        left = "is as it was" if file.exists() else "was not made"
+        typer.echo(f"{file} {left}. Add what is missing, and try again.", err=True)
         raise typer.Exit(1)
     table = added if known is None else pl.concat([known, added], how="diagonal")
     order = announcements(table).select("announcement_id")
@@ -200,14 +201,18 @@ def _refuse_unknown_columns(added: pl.DataFrame, known: pl.DataFrame | None) -> 
 
 
 def _refuse_known_ids(added: pl.DataFrame, known: pl.DataFrame, file: Path) -> None:
-    ids = [frame["announcement_id"].str.strip_chars() for frame in (added, known) if "announcement_id" in frame.columns]
+    ids = [
+        frame["announcement_id"].str.strip_chars().str.to_lowercase()
+        for frame in (added, known)
+        if "announcement_id" in frame.columns
+    ]
     if len(ids) < 2:
         return  # which the contract refuses
-    repeated = ids[0].filter(ids[0].is_in(ids[1].implode())).to_list()
+    repeated = added["announcement_id"].str.strip_chars().filter(ids[0].is_in(ids[1].implode())).to_list()
     if repeated:
         raise SpecificationError(
-            f"{file} has {listed(repeated)} already, and an identifier is never given again. Choose another, or change "
-            "the row in the file."
+            f"{file} has {listed(repeated)} already, and an identifier is never given again, nor in other capitals. "
+            "Choose another, or change the row in the file."
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from marketimpact.analyses.prospective_power import ALL_FIRMS, last_date_before_events, prospective_power
+from marketimpact.cli.registered_prices import returns_by_symbol
 from marketimpact.cli.study_file import StudyFile
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.cli.toml_text import flat, sorted_keys, toml_text
@@ -90,6 +91,8 @@ class Registration:
         Whether its power is of simulated prices.
     date_given : bool
         Whether somebody gave its date by hand.
+    prices : dict
+        Source, last date, fingerprint and returns of the prices it was made with.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Registration:
     n_events: Mapping[str, int]
     simulated: bool
     date_given: bool
+    prices: Mapping[str, Any]
 
 
 def declaration(plan: StudyFile) -> dict[str, Any]:
@@ -223,6 +227,7 @@ def read_registration(path: Path) -> Registration:
         n_events=n_events,
         simulated=record["prices"]["simulated"],
         date_given=record.get("date_given", False),
+        prices=record["prices"],
     )
 
 
@@ -257,6 +262,7 @@ def registered_analysis(path: Path, plan: StudyFile, *, exploratory: bool) -> Re
         n_events=registration.n_events,
         simulated=registration.simulated,
         date_given=registration.date_given,
+        prices=registration.prices,
     )
 
 
@@ -403,6 +409,7 @@ def _prices(market: Market, last: date, plan: StudyFile) -> dict[str, Any]:
         "why": f"the day before the earliest session {gap} before a day 0: no event window is read",
         "sha256": market.fingerprint,
         "without_prices": list(market.missing),
+        "returns": returns_by_symbol(market),
     }
 
 

@@ -28,17 +28,19 @@ def main(words: list[str] | None = None) -> int:
     manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
     faults = _changed_files(manifest["files"])
     _show("Files of the package", faults)
-    versions = _other_versions((HERE / "requirements.lock").read_text(encoding="utf-8"))
-    _show("Package versions", versions)
+    lock = (HERE / "requirements.lock").read_text(encoding="utf-8")
+    own = f"marketimpact=={manifest['marketimpact']}\n"
+    _show("Package versions", _other_versions(own + lock) + _other_source(manifest["marketimpact_source"]["sha256"]))
     prices = _price_options(options, manifest["prices"])
     if prices is None:
         return 1
+    _remove_outputs(manifest["files"])
     told = _run(manifest["command"], prices)
     if told is None:
         return 1
     others = _compare_prices(told["record"], manifest["prices"])
     _show("Prices", others)
-    outputs = _compare_outputs(manifest["files"])
+    outputs = _compare_outputs(manifest["files"], told)
     _show("Outputs", outputs)
     differ = bool(faults or others or outputs)
     print("The results differ." if differ else "Everything is the same, byte for byte.")
@@ -82,6 +84,20 @@ def _other_versions(lock: str) -> list[str]:
     return found
 
 
+def _other_source(expected: str) -> list[str]:
+    """Say where the installed marketimpact has another source, which its version alone does not show."""
+    try:
+        from marketimpact.cli.source_hash import source_sha256  # noqa: PLC0415  # it may not be installed
+    except ImportError:
+        return ["the source of marketimpact cannot be compared: it is not installed, or is of another version"]
+    own = source_sha256()
+    if own == expected:
+        return []
+    return [
+        f"marketimpact of source {expected[:12]} was used, here it is {own[:12]}: another copy, whatever its version"
+    ]
+
+
 def _price_options(options: argparse.Namespace, prices: dict[str, Any]) -> list[str] | None:
     """Choose the options of prices; None where prices are needed and none were given."""
     given = {"--prices": options.prices, "--snapshot": options.snapshot, "--store": options.store}
@@ -94,11 +110,22 @@ def _price_options(options: argparse.Namespace, prices: dict[str, Any]) -> list[
     ]
     if words or prices["embedded"]:
         return words
+    option = "--snapshot NAME" if prices["kind"] == "store" else "--prices FILE"
     print(
         f"This study needs prices that may not be handed on: {prices['source']}, {len(prices['symbols'])} symbols. "
-        "README.md says where they come from. Then: python rerun.py --prices FILE"
+        f"README.md says where they come from. Then: python rerun.py {option}"
     )
     return None
+
+
+def _remove_outputs(files: dict[str, str]) -> None:
+    """Remove outputs of an earlier rerun, so that none of them is taken for one of this."""
+    for name in _outputs(files):
+        (HERE / RERUN / name.removeprefix("outputs/")).unlink(missing_ok=True)
+
+
+def _outputs(files: dict[str, str]) -> dict[str, str]:
+    return {name: sha256 for name, sha256 in files.items() if name.startswith("outputs/")}
 
 
 def _run(command: list[str], prices: list[str]) -> dict[str, Any] | None:
@@ -122,10 +149,11 @@ def _compare_prices(record: dict[str, str], prices: dict[str, Any]) -> list[str]
     return faults
 
 
-def _compare_outputs(files: dict[str, str]) -> list[str]:
-    """List outputs that differ, and of tables the first row that does."""
-    expected = {name: sha256 for name, sha256 in files.items() if name.startswith("outputs/")}
-    faults = []
+def _compare_outputs(files: dict[str, str], told: dict[str, Any]) -> list[str]:
+    """List outputs that differ, of tables from which row on, and tables that were written only now."""
+    expected = _outputs(files)
+    faults = [f"{name} was written, and is not in the package" for name in told["tables"]
+              if f"outputs/{name}.csv" not in expected]  # fmt: skip
     for name, sha256 in expected.items():
         own = HERE / RERUN / name.removeprefix("outputs/")
         if not own.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +14,11 @@ import polars as pl
 import typer
 
 from marketimpact import report
+from marketimpact.cli.listed_prices import only_listed
 from marketimpact.cli.options import AsCsv, AsJson, Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
+from marketimpact.cli.registered_prices import compare_prices
 from marketimpact.cli.registration import compare_with_run, registered_analysis
 from marketimpact.cli.study_file import SecuritiesAndSessions, StudyFile, StudyRun, read_study, refuse_unknown_targets
 from marketimpact.cli.study_file_schema import study_schema
@@ -56,6 +58,9 @@ def run(
     exploratory: Annotated[
         bool, typer.Option("--exploratory", help="Go on where the study differs from its registration.")
     ] = False,
+    as_listed: Annotated[
+        bool, typer.Option("--only-listed", hidden=True, help="Read prices as a replication package lists them.")
+    ] = False,
 ) -> None:
     """Run a study and write its report and tables.
 
@@ -75,7 +80,8 @@ def run(
     plan = read_study(study)
     analysis = None if registered is None else registered_analysis(registered, plan, exploratory=exploratory)
     folder = out if out is not None else Path("out") / plan.name
-    outcome = execute(plan, source, folder, kinds, analysis, excel=excel)
+    with only_listed(source, plan.symbols()) if as_listed else nullcontext(source) as read:
+        outcome = execute(plan, read, folder, kinds, analysis, excel=excel)
     if as_json:
         workbook = {"workbook": str(folder / "tables.xlsx")} if excel else {}
         typer.echo(json_text(_run_summary(plan, outcome) | workbook))
@@ -116,6 +122,7 @@ def execute(
         curve = plan.curve(study_run, source)
         if analysis is not None:
             analysis = compare_with_run(analysis, study_run.result, plan.windows[0])
+            analysis = compare_prices(analysis, plan, source, study_run.result.market)
     content = report.report_content(
         study_run.result,
         title=plan.title,

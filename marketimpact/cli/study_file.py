@@ -24,6 +24,7 @@ from marketimpact.events.alignment import align
 from marketimpact.events.catalogue import announcements, securities
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.market import repairs
+from marketimpact.market.legs import LEG_BENCHMARK
 from marketimpact.market.market import Market
 from marketimpact.models import MODELS, PEER_MODELS, Egarch, FactorModel, Garch, Model
 from marketimpact.sources.protocol import PriceSource
@@ -210,10 +211,13 @@ class StudyFile:
         return plan.run(study_run.events, markets, self.study)
 
     def symbols(self) -> list[str]:
-        """List the symbols of all securities and benchmarks that the study needs prices of."""
+        """List the symbols whose prices the study reads: securities, benchmarks, and funds for legs of sessions."""
         needed = self.securities()
-        other_benchmarks = self.specification.benchmarks if self.specification else ()
-        columns = (needed[name].drop_nulls() for name in ("symbol", self.benchmark, *other_benchmarks))
+        names = ["symbol", self.benchmark, *(self.specification.benchmarks if self.specification else ())]
+        # `Market.load` reads the funds whether or not the report shows legs
+        if "benchmark" in names and LEG_BENCHMARK in needed.columns:
+            names.append(LEG_BENCHMARK)
+        columns = (needed[name].drop_nulls() for name in names)
         return sorted({symbol for column in columns for symbol in column})
 
     def _overrides(self) -> pl.DataFrame | None:

@@ -28,11 +28,11 @@ def listed(names: Sequence[str], *, limit: int = NAMES_SHOWN, quoted: bool = Tru
 def closest_name(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the known name most similar to `name`, or None if none reaches the similarity `cutoff` (0 to 1).
 
-    A name that differs in upper and lower case only comes first.
+    A name that differs in upper and lower case only is the most similar one.
     """
     names = list(known)
-    same = [other for other in names if other.casefold() == name.casefold()]
-    matches = same or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
+    in_another_case = [other for other in names if other.casefold() == name.casefold()]
+    matches = in_another_case or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 
@@ -43,8 +43,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     --------
     >>> did_you_mean("semiconductor", ["semiconductors", "banks"])
     " Did you mean 'semiconductors'?"
-    >>> did_you_mean("spy", ["NVDA", "SPY"])
-    " Did you mean 'SPY'?"
     """
     match = closest_name(name, known)
     return f" Did you mean {match!r}?" if match else ""

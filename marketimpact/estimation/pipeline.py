@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ import polars as pl
 from marketimpact.core.arrays import Bools, Ints
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.attrition import ATTRITION
+from marketimpact.estimation.design_matrix import window_rows
 from marketimpact.estimation.donor_choice import find_donors
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.executors import ExecutionOptions, run_chunks
@@ -92,6 +93,7 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
     """
     settings, fit, model = estimates.settings, estimates.fit, estimates.model
     needed, span = settings.min_observations, list(settings.estimation)
+    is_leg = estimates.problem.market.leg in ("overnight", "day")
     steps = implausible_steps(estimates.problem, estimates.events)
     checks = {
         "no_benchmark": _without_benchmark(estimates.problem),
@@ -103,7 +105,7 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
         "no_variation": fit.sigma <= 0,
     }
     details = {
-        "no_benchmark": "the benchmark of {symbol} has no prices",
+        "no_benchmark": f"the benchmark of {{symbol}} has no {'usable opens' if is_leg else 'prices'}",
         "too_few_observations": f"{{n_obs}} estimation returns in {{span}}, min_observations is {needed}",
         "no_event_returns": f"no return in the event window {list(settings.event)}",
         "singular_regressors": f"{model.name}: regressors collinear or constant in {{span}}",
@@ -125,8 +127,30 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
         detail = details[reason].format(symbol=symbols[row], n_obs=n_before[row], span=own)
         if reason == "too_few_observations" and settings.excluded is not None:
             detail += f", {n_excluded[row]} sessions are excluded"
+        if is_leg and reason in ("too_few_observations", "no_event_returns"):
+            why = _opens_detail(estimates.problem.take(np.array([row])), reason, own)
+            detail = f"{why}: {detail}" if why else detail
         rows.append((row, ids[row], reason, detail))
     return pl.DataFrame(rows, schema={"_row": pl.Int64, **ATTRITION}, orient="row")
+
+
+def _opens_detail(problem: EstimationProblem, reason: str, estimation: Sequence[int]) -> str:
+    """Say of one event's leg which opens are missing; empty where every leg is known."""
+    market = problem.market
+    first, last = problem.settings.event if reason == "no_event_returns" else estimation
+    series = {"the security": (market.column("ret"), problem.positions.first_row)}
+    if "market" in problem.model.design.columns:
+        values, begins = market.series("market")
+        series["its benchmark"] = values, begins[problem.positions.security]
+    texts = []
+    for name, (values, begins) in series.items():
+        rows, inside = window_rows(problem.positions, (first, last), begins)
+        known = int((inside & np.isfinite(values[rows])).sum())
+        if not known:
+            texts.append(f"{name} has no usable opens")
+        elif known < inside.sum():
+            texts.append(f"{name} has usable opens on {known} of {inside.sum()} sessions")
+    return ", ".join(texts)
 
 
 def _without_benchmark(problem: EstimationProblem) -> Bools:

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.arguments import require
 from marketimpact.core.closed_day import ClosedDay, check_closed_day
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import keep_own_columns
@@ -105,6 +106,8 @@ def align(
     >>> mi.align(h20, market).filter(pl.col("symbol") == "NVDA").select("symbol", "date", "phase").row(0)
     ('NVDA', datetime.date(2025, 8, 12), 'pre_open')
     """
+    if not (hasattr(market, "sessions") and hasattr(market, "securities")):
+        require(market, "Market", "market")
     if close_buffer_minutes < 0:
         raise SpecificationError(f"close_buffer_minutes={close_buffer_minutes} is negative; use 0 or more.")
     check_closed_day(closed_day)

@@ -75,6 +75,8 @@ def announcements(
             f"version={version!r} is of the embedded chronology, but announcements of your own were given too. Give "
             "one of the two."
         )
+    if not isinstance(recalled, bool):
+        raise SpecificationError(f"recalled={recalled!r} must be True or False.")
     raw, label = load_table(path if version is None else version_file(version), "announcements")
     facts = (
         parse_table(schema.Announcements, settle_times(raw, label), label)

@@ -26,8 +26,8 @@ def lacking(announcements: pl.DataFrame) -> pl.DataFrame:
         "source_title (the page behind the row)": pl.col("source_title").is_null(),
         "source_publisher (whose page it is)": pl.col("source_publisher").is_null(),
         "source_url (the page's address)": is_read & pl.col("source_url").is_null(),
-        "source_url (an address that begins with https:// or http://)": ~pl.col("source_url").str.contains(
-            "^https?://"
+        "source_url (an address such as https://www.bis.gov/page)": ~pl.col("source_url").str.contains(
+            r"^https?://[^/\s.]+\.[^/\s]"
         ),
         "verification (a title that begins with recalled: is no page that was read)": is_read
         & pl.col("source_title").str.starts_with("recalled:"),

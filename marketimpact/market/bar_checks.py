@@ -26,8 +26,10 @@ BAR_FINDINGS: dict[str, Finding] = {
                 "What you stated was used. Compare the opening with another source."),
         Finding("repeated_bars", WARNING, "exact repeats of a bar", "One of each is used."),
         Finding("empty_bars", WARNING, "bars without a price", "They are left out."),
+        Finding("overlapping_bars", WARNING, "bars that begin before another one has ended, off the grid of that day",
+                "They are left out: two series in one file, or unfinished bars of live downloads."),
         Finding("off_grid", WARNING, "stamps off the grid of the others",
-                "Two grids in one file, or the unfinished bar of a live download: bars end where the next begins."),
+                "Two grids in one file, or the unfinished bar of a live download."),
         Finding("split_like_jump", WARNING, "jumps that look like a split the bars were not adjusted for",
                 "Windows over that instant are wrong: use adjusted bars."),
         Finding("bad_print", WARNING, "bars with a price far from those beside it that the next takes back",
@@ -38,6 +40,8 @@ BAR_FINDINGS: dict[str, Finding] = {
                 "Two venues or units in one file, as a rule."),
         Finding("thin_bars", WARNING, "symbols that lack more than a tenth of their bars within the sessions they have",
                 "One venue's prints, or a share that trades rarely: the last quote may be old."),
+        Finding("hours_without_bars", WARNING, "bars that begin after the opening, or end before the close, as a rule",
+                "The source leaves out these minutes: quotes there are those of before, moves end early."),
         Finding("partial_last_session", WARNING, "last sessions that end early", "Fetch the day again."),
         Finding("end_stamps", NOTE, "symbols whose stamps are ends of bars", "They were moved to the starts."),
         Finding("stamps_assumed", NOTE, "symbols whose hours do not show whether stamps are starts or ends",
@@ -56,6 +60,8 @@ _MINUTE = 60_000_000
 _FIVE_DAYS = 5 * 24 * 60 * _MINUTE
 #: A pause in a session is a halt from this many minutes, and bars, on.
 HALT_MINUTES, HALT_BARS = 10, 3
+#: Bars miss the opening or the close from this many minutes on, as a rule if on more than this share of sessions.
+EDGE_MINUTES, AS_A_RULE = 5, 0.1
 #: A log return between bars of this size looks like a split, at a ratio of whole numbers.
 SPLIT = 0.4
 #: A price this far from both neighbours is a bad print.
@@ -218,6 +224,31 @@ def _gaps(bars: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int
         yield from _halts(own, sessions, symbol, interval)
 
 
+def _edges(bars: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int) -> Found:
+    """Report bars that begin after the opening, or end before the close, on more than a tenth of the sessions."""
+    end = pl.col("start") + pl.duration(microseconds=interval)
+    hours = sessions.select("date", opens="open", closes="close")
+    touching = bars.join(hours, on="date", how="inner", validate="m:1").filter(
+        pl.col("start") < pl.col("closes"), end > pl.col("opens")
+    )
+    spans = touching.group_by("date", "opens", "closes").agg(first=pl.col("start").min(), last=end.max()).sort("date")
+    gaps = spans.select(
+        "date",
+        begin=(pl.col("first") - pl.col("opens")).dt.total_minutes(),
+        end=(pl.col("closes") - pl.col("last")).dt.total_minutes(),
+    )
+    words, dates = [], []
+    for name, edge in (("begin", "after the opening"), ("end", "before the close")):
+        lacking = gaps.filter(pl.col(name) >= EDGE_MINUTES)
+        if lacking.height > AS_A_RULE * gaps.height:
+            usual = int(np.median(lacking[name]))
+            words.append(f"{name} {usual} minutes {edge} on {lacking.height} of {gaps.height} sessions")
+            dates += lacking["date"].to_list()
+    if words:
+        n = len(set(dates))
+        yield finding(symbol, "hours_without_bars", min(dates), n, f"the bars {' and '.join(words)}")
+
+
 def _halts(own: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int) -> Found:
     """Report pauses within sessions, but for the exchange's own break."""
     gap = (pl.col("start") - pl.col("start").shift(1)).dt.total_microseconds() - interval
@@ -227,7 +258,8 @@ def _halts(own: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int
     breaks = sessions.select("date", "break_start", "break_end")
     joined = paused.join(breaks, on="date", how="left", validate="m:1")
     in_break = (pl.col("before") < pl.col("break_end")) & (pl.col("start") >= pl.col("break_end"))
-    halts = joined.filter(~in_break.fill_null(value=False)).sort("start")
+    ended = pl.col("before") + pl.duration(microseconds=interval)  # the bar before the pause
+    halts = joined.filter(~in_break.fill_null(value=False)).with_columns(start=ended).sort("start")
     words = f"pauses of {max(HALT_MINUTES, HALT_BARS * interval // _MINUTE)} minutes or more within a session"
     yield from _counted(halts, symbol, "halt", words)
 
@@ -241,5 +273,5 @@ def _hours(bars: pl.DataFrame, _sessions: pl.DataFrame, symbol: str, _interval: 
 
 
 _CHECKS: tuple[Callable[[pl.DataFrame, pl.DataFrame, str, int], Found], ...] = (
-    _impossible, _off_grid, _jumps, _bad_prints, _copies, _volume_breaks, _gaps, _hours,
+    _impossible, _off_grid, _jumps, _bad_prints, _copies, _volume_breaks, _gaps, _edges, _hours,
 )  # fmt: skip

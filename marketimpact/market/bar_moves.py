@@ -185,13 +185,16 @@ def chosen_symbols(bars: object, benchmark: str | None, symbols: Collection[str]
         raise SpecificationError(f"symbols={symbols!r} is text. Give a list: [{symbols!r}].")
     if symbols is not None and not isinstance(symbols, Collection):
         raise SpecificationError(f"symbols={symbols!r} is no list of symbols. Give one, such as ['NVDA'].")
-    for name in [*(symbols or ()), *([benchmark] if benchmark else [])]:
+    if symbols is not None and not len(symbols):
+        raise SpecificationError("symbols=[] names no security. Leave it out for all, or give a list such as ['NVDA'].")
+    own = [] if symbols is None else list(symbols)
+    for name in [*own, *([benchmark] if benchmark else [])]:
         if name not in known:
             raise SpecificationError(
                 f"There are no bars of {name!r}.{did_you_mean(str(name), known)} There are those of {listed(known)}."
             )
     others = {benchmark} if benchmark else set(bars.listings["benchmark"].drop_nulls())
-    return list(symbols) if symbols else [name for name in known if name not in others] or known
+    return own or [name for name in known if name not in others] or known
 
 
 def pairs_of_series(bars: Bars, symbols: Collection[str], benchmark: str | None) -> Iterator[Pair]:

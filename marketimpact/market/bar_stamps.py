@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
 
-__all__ = ["Hours", "bar_interval", "find_stamps", "other_length", "sampled_days", "to_instants", "zone_doubt"]
+__all__ = [
+    "Hours", "bar_interval", "find_stamps", "is_among", "other_length", "sampled_days", "to_instants", "zone_doubt",
+]  # fmt: skip
 
 #: Zones whose clock is tried for stamps that do not fit, beside that of the exchange.
 ZONES = (
@@ -72,6 +74,11 @@ class Hours:
         since, until = (breaks[name].dt.cast_time_unit("us").to_physical().to_numpy() for name in breaks.columns)
         return cls(opens, closes, noons, since, until, zone, mic)
 
+    def mirrored(self) -> Hours:
+        """Return the hours in mirrored time, in which instants have the other sign: a bar starts at its end."""
+        opens, closes, noons = (-edges[::-1] for edges in (self.closes, self.opens, self.noons))
+        return Hours(opens, closes, noons, -self.break_ends[::-1], -self.break_starts[::-1], self.zone, self.mic)
+
     def inside(self, instants: Ints) -> NDArray[np.bool_]:
         """Mark instants in a session."""
         row = np.searchsorted(self.opens, instants, side="right") - 1
@@ -106,10 +113,11 @@ def bar_interval(start: pl.Series) -> int | None:
 
 
 def other_length(start: pl.Series, hours: Hours, interval: int) -> tuple[str, int]:
-    """Say where one symbol has bars longer than its usual ones, and count those sessions; empty where it has none.
+    """Say where one symbol has bars of another length than its usual ones, and count those sessions; empty without any.
 
-    Such sessions have at least six bars in regular hours, of which nine tenths of the spacings are one multiple of the
-    usual interval: their bars would end after the shorter interval, before the trades that they hold.
+    Such sessions have at least six bars in regular hours, of which nine tenths of the spacings are one multiple or
+    fraction of the usual interval. Longer bars would end after the shorter interval, before the trades that they hold;
+    and stamps do not show shorter bars from two overlapping grids of longer ones.
 
     Parameters
     ----------
@@ -130,9 +138,9 @@ def other_length(start: pl.Series, hours: Hours, interval: int) -> tuple[str, in
     sessions = spaced.group_by("session").agg(
         pl.col("start").min(), n=pl.len(), step=usual, share=(pl.col("step") == usual).sum() / (pl.len() - 1)
     )
-    is_other = (pl.col("n") >= LEAST_BARS) & (pl.col("share") >= SAME_SPACING) & (pl.col("step") > interval)
+    is_other = (pl.col("n") >= LEAST_BARS) & (pl.col("share") >= SAME_SPACING) & (pl.col("step") != interval)
     dated = sessions.with_columns(
-        is_other=is_other & (pl.col("step") % interval == 0),
+        is_other=is_other & ((pl.col("step") % interval == 0) | (interval % pl.col("step") == 0)),
         date=pl.col("start").dt.convert_time_zone(hours.zone).dt.date(),
     )
     other, rest = (dated.filter(chosen).sort("date") for chosen in ("is_other", ~pl.col("is_other")))
@@ -241,7 +249,7 @@ def find_stamps(start: pl.Series, hours: Hours, interval: int) -> tuple[Stamps, 
     instants = start.to_physical().to_numpy()
     low, high = np.searchsorted(hours.closes, [instants[0], instants[-1]])
     opens, closes = hours.opens[low : high + 1], hours.closes[low : high + 1]
-    at_open, at_close = _among(opens, instants), _among(closes, instants)
+    at_open, at_close = is_among(opens, instants), is_among(closes, instants)
     rows = np.searchsorted(opens, instants, side="right") - 1
     before_open = (rows < 0) | (instants > closes[np.maximum(rows, 0)]) if len(opens) else np.ones(len(instants), bool)
     if len(opens) and before_open.mean() < 0.02:
@@ -257,6 +265,8 @@ def find_stamps(start: pl.Series, hours: Hours, interval: int) -> tuple[Stamps, 
     return "start", bool(first >= 0.1 and last <= 0.1)  # type: ignore[operator]
 
 
-def _among(values: Ints, ordered: Ints) -> NDArray[np.bool_]:
+def is_among(values: Ints, ordered: Ints) -> NDArray[np.bool_]:
     """Mark the values that are among sorted ones."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=np.bool_)
     return np.asarray(ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values)

@@ -19,6 +19,7 @@ from marketimpact.core.threads import map_in_threads
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.events import calendars, catalogue
 from marketimpact.market.bar_checks import BAR_FINDINGS, check_bars, finding, impossible_volume
+from marketimpact.market.bar_ends import bar_ends, bar_starts, length_by_prices, overlapping_bars
 from marketimpact.market.bar_stamps import Hours, bar_interval, find_stamps, other_length, zone_doubt
 from marketimpact.market.checks.findings import ERROR, no_findings
 from marketimpact.sources.bar_columns import BAR_COLUMNS, PRICES, UTC_TIME
@@ -33,6 +34,9 @@ _GRID: dict[str, Any] = {
     "symbol": pl.String, "mic": pl.String, "interval_minutes": pl.Float64, "stamps": pl.String, "first": UTC_TIME,
     "last": UTC_TIME, "n_bars": pl.Int64, "n_sessions": pl.Int64, "extended_share": pl.Float64,
 }  # fmt: skip
+_STAMPS: dict[str, Any] = {"symbol": pl.String, "start": UTC_TIME}
+#: Bars of which more than this share overlap are refused.
+MOST_OVERLAPPING = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +48,7 @@ class BarSeries:
     symbol : str
         Whose bars.
     start, end : (T,) arrays
-        Of each bar: the end is one interval on, or where the next bar, the close or the break begins.
+        Of each bar: the end is one interval on, or at the opening, the close or the break that it runs into.
     close, open, volume : (T,) arrays
         Prices, and shares (NaN where unknown).
     regular : (T,) array
@@ -103,6 +107,7 @@ class Bars:
     notes: tuple[str, ...]
     rows: pl.LazyFrame = field(repr=False)
     folder: object = field(default=None, repr=False)  # of files that `rows` are read from, where it is temporary
+    left_out: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_STAMPS), repr=False)  # overlapping bars
 
     def __repr__(self) -> str:
         first, last = (instant.date() for instant in (min(self.grid["first"]), max(self.grid["last"])))
@@ -126,14 +131,15 @@ class Bars:
         Returns
         -------
         Bars
-            Exact repeats and bars without a price are left out and reported; stamps of ends are moved to the starts.
+            Exact repeats, bars without a price and bars that overlap others are left out and reported; stamps of ends
+            are moved to the starts.
 
         Raises
         ------
         DataError
             For stamps without a zone, or that do not fit the exchange's hours (the message names the zone that
             fits); for bars of one stamp that contradict each other, impossible prices or volume, bars of more than four
-            hours, or days with longer bars than the others have.
+            hours, days with bars of another length than the others have, or many bars that overlap.
         SourceError
             If the source has no bars of these symbols.
 
@@ -161,7 +167,7 @@ class Bars:
         if counts.is_empty():
             names = listings["symbol"].to_list()
             raise SourceError(
-                f"{table.source} has no bars of {listed(names)}. Check the symbols.",
+                f"{table.source} has no bars of {listed(names)}. Check the symbols, upper and lower case too.",
                 source=table.source, symbols=names, retryable=False,
             )  # fmt: skip
         known = listings.filter(pl.col("symbol").is_in(counts["symbol"].implode()))
@@ -181,6 +187,8 @@ class Bars:
         SpecificationError
             For a symbol without bars.
         """
+        if isinstance(symbols, str):
+            raise SpecificationError(f"symbols={symbols!r} is text. Give a list: [{symbols!r}].")
         chosen = self.grid if symbols is None else self.grid.filter(pl.col("symbol").is_in(list(symbols)))
         absent = [name for name in symbols or () if name not in set(self.grid["symbol"])]
         if absent:
@@ -196,13 +204,26 @@ class Bars:
     def _read(self, symbols: Sequence[str]) -> pl.DataFrame:
         """Read the bars of some symbols, sorted, one row per stamp."""
         own = _rows_of(self.rows, symbols)
-        return _at_starts(_unique(own.drop_nulls(PRICES)), self.grid)
+        bars = _unique(own.drop_nulls(PRICES))
+        if self.left_out["symbol"].is_in(list(symbols)).any():
+            bars = bars.join(self.left_out, on=["symbol", "start"], how="anti", maintain_order="left")
+        ends = self.grid.filter(pl.col("stamps") == "end", pl.col("symbol").is_in(list(symbols)))
+        if ends.is_empty():
+            return bars
+        parts = bars.partition_by("symbol", maintain_order=True)
+        return pl.concat([self._at_starts(part) if part["symbol"][0] in ends["symbol"] else part for part in parts])
+
+    def _at_starts(self, part: pl.DataFrame) -> pl.DataFrame:
+        return _at_starts(part, *self._hours_and_interval(str(part["symbol"][0])))
+
+    def _hours_and_interval(self, symbol: str) -> tuple[Hours, int]:
+        row = self.grid.row(by_predicate=pl.col("symbol") == symbol, named=True)
+        return Hours.of(self.sessions, row["mic"]), int(row["interval_minutes"] * _MINUTE)
 
     def _series(self, symbol: str, part: pl.DataFrame) -> BarSeries:
-        row = self.grid.row(by_predicate=pl.col("symbol") == symbol, named=True)
-        hours, interval = Hours.of(self.sessions, row["mic"]), int(row["interval_minutes"] * _MINUTE)
+        hours, interval = self._hours_and_interval(symbol)
         start = part["start"].to_physical().to_numpy()
-        ends = _ends(start, hours, interval)
+        ends = bar_ends(start, hours, interval)
         volume = part["volume"].fill_null(np.nan).to_numpy()
         prices = part["open"].to_numpy(), part["close"].to_numpy()
         return BarSeries(symbol, start, ends, *prices, volume, hours.inside(start), hours, interval)
@@ -221,23 +242,25 @@ class _Loading:
     def bars(self, counts: pl.DataFrame, requested: pl.DataFrame) -> Bars:
         """Judge the symbols some at a time."""
         grid: list[tuple[object, ...]] = []
-        findings = [no_findings()]
+        findings, left_out = [no_findings()], [pl.DataFrame(schema=_STAMPS)]
         for batch in _batches(counts):
             parts = _rows_of(self.rows, batch).partition_by("symbol", as_dict=True)
-            for row, found in map_in_threads(self._judged, [(str(symbol), part) for (symbol,), part in parts.items()]):
+            named = [(str(symbol), part) for (symbol,), part in parts.items()]
+            for row, found, overlapping in map_in_threads(self._judged, named):
                 grid.append(row)
                 findings += found
+                left_out.append(overlapping)
         found_all = _sorted_findings(pl.concat(findings))
         missing = tuple(name for name in requested["symbol"] if name not in set(counts["symbol"]))
         return Bars(
             listings=self.listings, grid=pl.DataFrame(grid, schema=_GRID, orient="row").sort("symbol"),
             findings=found_all, sessions=self.sessions, source=self.table.source, simulated=self.table.simulated,
             missing=missing, notes=self.table.notes, rows=self.rows.drop("clock"),
-            folder=self.table.folder,
+            folder=self.table.folder, left_out=pl.concat(left_out),
         )  # fmt: skip
 
-    def _judged(self, one: tuple[str, pl.DataFrame]) -> tuple[tuple[object, ...], list[pl.DataFrame]]:
-        """Judge the bars of one symbol: its row of the grid and its findings."""
+    def _judged(self, one: tuple[str, pl.DataFrame]) -> tuple[tuple[object, ...], list[pl.DataFrame], pl.DataFrame]:
+        """Judge the bars of one symbol: its row of the grid, its findings, and the stamps that are left out."""
         symbol, part = one
         mic = self.listings.row(by_predicate=pl.col("symbol") == symbol, named=True)["mic"]
         hours = Hours.of(self.sessions, mic)
@@ -272,14 +295,55 @@ class _Loading:
         found += _stamp_findings(symbol, self.table.stamps, stamps, shown=shown)
         bars = _unique(priced)
         found += _repeats(priced, bars, symbol, self.table.source)
+        _raise_longer(bars, hours, interval, symbol, self.table.source)
+        overlapping = _overlapping(bars, hours, interval, stated)
+        if overlapping.height:
+            found.append(_overlap_finding(overlapping, bars.height, symbol, interval, self.table.source))
+            bars = bars.join(overlapping, on="start", how="anti", maintain_order="left")
         if stated == "end":
-            bars = bars.with_columns(_start_before(pl.duration(microseconds=interval)))
+            bars = _at_starts(bars, hours, interval)
         dated = _dated(bars, hours)
         days = pl.col("date").is_between(dated["date"].min(), dated["date"].max())
         found += check_bars(dated, self.sessions.filter(pl.col("mic") == mic, days), symbol, interval)
         for frame in found:
             _raise_errors(frame, self.table.source)
-        return _grid_row(dated, symbol, mic, interval, stated), found
+        return _grid_row(dated, symbol, mic, interval, stated), found, overlapping.select(*_STAMPS)
+
+
+def _raise_longer(bars: pl.DataFrame, hours: Hours, interval: int, symbol: str, source: str) -> None:
+    """Raise DataError for bars that are longer than the distance of their stamps."""
+    prices = bars["open"].to_numpy(), bars["close"].to_numpy()
+    length = length_by_prices(bars["start"].to_physical().to_numpy(), *prices, hours, interval)
+    if length > 1:
+        minutes = interval / _MINUTE
+        raise DataError(
+            f"{source}: {symbol} has bars every {minutes:g} minutes that are {length * minutes:g} minutes long, as "
+            "their closes are the opens of that much later. So they overlap: two series in one file, or a window that "
+            "moves. Load each series by itself, or of moving windows those that follow each other.",
+            counts={"overlapping_bars": bars.height},
+        )
+
+
+def _overlapping(bars: pl.DataFrame, hours: Hours, interval: int, stamps: str) -> pl.DataFrame:
+    """Find the bars that overlap others, of bars sorted by their stamps."""
+    instants = bars["start"].to_physical().to_numpy()
+    if stamps == "end":
+        return bars.filter(pl.Series(overlapping_bars(-instants[::-1], hours.mirrored(), interval)[::-1]))
+    return bars.filter(pl.Series(overlapping_bars(instants, hours, interval)))
+
+
+def _overlap_finding(overlapping: pl.DataFrame, n: int, symbol: str, interval: int, source: str) -> pl.DataFrame:
+    """Report bars that overlap others; raise DataError for many, of which it is not known which ones are right."""
+    stamps = overlapping["start"]
+    some = listed([f"{stamp:%Y-%m-%d %H:%M:%S}" for stamp in stamps], limit=3, quoted=False)
+    words = f"{len(stamps)} of {n} bars overlap others of {interval / _MINUTE:g} minutes, stamped {some} UTC"
+    if len(stamps) > MOST_OVERLAPPING * n:
+        raise DataError(
+            f"{source}: {symbol}: {words}. Load the bars of each series by themselves, and give stamps of the starts "
+            "or ends of bars, not of trades.",
+            counts={"overlapping_bars": len(stamps)}, rows=overlapping,
+        )  # fmt: skip
+    return finding(symbol, "overlapping_bars", stamps[0].date(), len(stamps), words)
 
 
 def _raise_other_length(start: pl.Series, hours: Hours, interval: int, symbol: str, source: str) -> None:
@@ -347,25 +411,10 @@ def _batches(counts: pl.DataFrame) -> Iterator[list[str]]:
         yield frame["symbol"].to_list()
 
 
-def _at_starts(bars: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
-    """Move stamps of ends to the starts, in bars sorted by symbol and stamp, one row per stamp."""
-    ends = grid.filter(pl.col("stamps") == "end")
-    if ends.is_empty():
-        return bars
-    joined = bars.join(
-        ends.select("symbol", "interval_minutes"), on="symbol", how="left", validate="m:1", maintain_order="left"
-    )
-    length = pl.duration(microseconds=(pl.col("interval_minutes") * _MINUTE).cast(pl.Int64))
-    moved = pl.when(pl.col("interval_minutes").is_null()).then("start").otherwise(_start_before(length))
-    return joined.with_columns(moved.alias("start")).drop("interval_minutes")
-
-
-def _start_before(length: pl.Expr) -> pl.Expr:
-    """Return the start of a bar whose stamp is its end: one length before, but not before the end of the last bar.
-
-    So a shorter bar before the close or a break leaves the end of the bar before it where it is.
-    """
-    return pl.max_horizontal(pl.col("start") - length, pl.col("start").shift(1).over("symbol"))
+def _at_starts(bars: pl.DataFrame, hours: Hours, interval: int) -> pl.DataFrame:
+    """Move stamps of ends to the starts, in sorted bars of one symbol, one row per stamp."""
+    start = bar_starts(bars["start"].to_physical().to_numpy(), hours, interval)
+    return bars.with_columns(pl.Series("start", start, dtype=pl.Int64).cast(UTC_TIME))
 
 
 def _unique(bars: pl.DataFrame) -> pl.DataFrame:
@@ -419,19 +468,3 @@ def _sorted_findings(findings: pl.DataFrame) -> pl.DataFrame:
     order = {name: n for n, name in enumerate(BAR_FINDINGS)}
     rank = pl.col("finding").replace_strict(order, return_dtype=pl.Int64)
     return findings.sort(rank, "symbol", "date", nulls_last=True)
-
-
-def _ends(start: Ints, hours: Hours, interval: int) -> Ints:
-    """Find where each bar ends: one interval on, or where the next bar, the close or the break begins.
-
-    A bar that the next one follows after just one interval has trades from beyond the close: it ends there.
-    """
-    end = start + interval
-    goes_on = np.append(start[1:] == end[:-1], False)
-    end[:-1] = np.minimum(end[:-1], start[1:])
-    for stops, is_cut in ((hours.closes, ~goes_on), (hours.break_starts, True)):
-        if len(stops):
-            row = np.minimum(np.searchsorted(stops, start, side="right"), len(stops) - 1)
-            stop = stops[row]
-            end = np.where((stop > start) & (stop < end) & is_cut, stop, end)
-    return end

@@ -48,8 +48,9 @@ MEANING = {
     "day": "open to close",
 }
 _BENCHMARK_LEGS = {"benchmark": pl.String, "mic": pl.String, "date": pl.Date, "ret": pl.Float64, DAY_RETURN: pl.Float64}
-#: Of the sessions with an open of the benchmark, the share on which a fund needs one to take its place.
-FEWEST_OPENS = 0.9
+#: Of the sessions with an open of the benchmark, the share on which a fund needs one to take its place: from its own
+#: first open on, and of all.
+FEWEST_OPENS, FEWEST_OF_ALL = 0.9, 0.5
 
 
 def no_benchmark_legs() -> pl.DataFrame:
@@ -126,9 +127,10 @@ class LegBenchmarks:
     Attributes
     ----------
     named : polars.DataFrame
-        ``symbol, mic, benchmark, is_fund, lacking, has_few``: `is_fund` where it comes from ``leg_benchmark``;
-        `lacking`, the fund named there that has no opens, or fewer than `FEWEST_OPENS` of the benchmark's (`has_few`),
-        so that the benchmark stands in.
+        ``symbol, mic, benchmark, is_fund, lacking, first, n_fund, n_since, n_all``: `is_fund` where it comes from
+        ``leg_benchmark``; `lacking`, the fund named there that has no or too few opens, so that the benchmark stands
+        in. Sessions with an open: the fund's `first` and `n_fund`; `n_since` of the benchmark from that date on,
+        `n_all` of the benchmark.
     without_opens : list of str
         Benchmarks that have no opens either.
     """
@@ -139,6 +141,9 @@ class LegBenchmarks:
 
 def choose_benchmarks(securities: pl.DataFrame, known: pl.DataFrame, column: str) -> LegBenchmarks:
     """Choose the benchmark of each security's legs; where a fund has no opens, or few, its benchmark stands in.
+
+    A fund has enough with opens on nine tenths of the sessions of the benchmark from its own first one on, and on half
+    of all: one choice for all events.
 
     Parameters
     ----------
@@ -159,26 +164,47 @@ def choose_benchmarks(securities: pl.DataFrame, known: pl.DataFrame, column: str
             f"benchmark={column!r}: choose 'leg_benchmark' (a traded fund where securities name one) or 'benchmark'. "
             "For a sector proxy load the market with it: Market.load(..., benchmark='sector_proxy')."
         )
-    priced = known.drop_nulls(DAY_RETURN).group_by("mic", "benchmark").agg(pl.len().alias("n_opens"))
     has_column = column == LEG_BENCHMARK and LEG_BENCHMARK in securities.columns
     fund = pl.col(LEG_BENCHMARK) if has_column else pl.lit(None, pl.String)
     named = securities.select("symbol", "mic", "benchmark", fund.alias("_fund"))
-    of_fund = priced.rename({"benchmark": "_fund", "n_opens": "_n_fund"})
-    named = named.join(of_fund, on=["mic", "_fund"], how="left", validate="m:1", maintain_order="left").join(
-        priced, on=["mic", "benchmark"], how="left", validate="m:1", maintain_order="left"
+    priced = known.drop_nulls(DAY_RETURN).select("mic", "benchmark", "date")
+    counts = _open_counts(named, priced)
+    named = named.join(
+        counts, on=["mic", "_fund", "benchmark"], how="left", validate="m:1", maintain_order="left", nulls_equal=True
     )
-    n_fund = pl.col("_n_fund").fill_null(0)
-    is_fund = (n_fund > 0) & (n_fund >= FEWEST_OPENS * pl.col("n_opens").fill_null(0))
+    has_most = pl.col("n_fund") >= FEWEST_OPENS * pl.col("n_since")
+    is_fund = (pl.col("n_fund") > 0) & has_most & (pl.col("n_fund") >= FEWEST_OF_ALL * pl.col("n_all"))
     chosen = named.select(
         "symbol",
         "mic",
         pl.when(is_fund).then("_fund").otherwise("benchmark").alias("benchmark"),
         is_fund.alias("is_fund"),
         pl.when(~is_fund).then("_fund").alias("lacking"),
-        (n_fund > 0).alias("has_few"),
+        "first",
+        "n_fund",
+        "n_since",
+        "n_all",
     )
-    without = chosen.drop_nulls("benchmark").join(priced, on=["mic", "benchmark"], how="anti")
+    without = chosen.drop_nulls("benchmark").join(
+        priced.unique(["mic", "benchmark"]), on=["mic", "benchmark"], how="anti"
+    )
     return LegBenchmarks(chosen, without["benchmark"].unique().sort().to_list())
+
+
+def _open_counts(named: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
+    """Count the sessions with opens of funds, and of the benchmarks they stand for: `LegBenchmarks.named`."""
+    pairs = named.select("mic", "_fund", "benchmark").unique()
+    of_fund = priced.group_by("mic", pl.col("benchmark").alias("_fund")).agg(
+        first=pl.col("date").min(), n_fund=pl.len()
+    )
+    pairs = pairs.join(of_fund, on=["mic", "_fund"], how="left", validate="m:1")
+    dated = pairs.join(priced, on=["mic", "benchmark"], how="left")
+    return dated.group_by("mic", "_fund", "benchmark").agg(
+        pl.col("first").first(),
+        pl.col("n_fund").first().fill_null(0),
+        n_since=(pl.col("date") >= pl.col("first")).sum(),
+        n_all=pl.col("date").count(),
+    )
 
 
 def lacking_opens(benchmarks: LegBenchmarks, source: str) -> str:
@@ -313,10 +339,7 @@ def _notes(source: str, leg: Leg, named: pl.DataFrame, frame: pl.DataFrame, left
         own = named.filter(pl.col("is_fund") == is_fund).drop_nulls("benchmark")
         for (name,), part in own.partition_by("benchmark", as_dict=True, maintain_order=True).items():
             yield f"legs on {_exchanges(part)} are against {name} ({kind})"
-    lacking = named.drop_nulls("lacking").partition_by("lacking", "has_few", as_dict=True, maintain_order=True)
-    for (name, has_few), part in lacking.items():
-        few = f", on {FEWEST_OPENS:.0%} of the sessions with an open of the benchmark that stands in" if has_few else ""
-        yield f"{source} has no opens of {name}, the leg_benchmark on {_exchanges(part)}{few}"
+    yield from _notes_on_funds(source, leg, named)
     has_leg = frame.group_by("symbol").agg(pl.col("ret").is_not_null().any())
     without = has_leg.filter(~pl.col("ret"))["symbol"].sort().to_list()
     if without:
@@ -324,6 +347,35 @@ def _notes(source: str, leg: Leg, named: pl.DataFrame, frame: pl.DataFrame, left
     if left_out:
         names = listed(list(left_out), quoted=False)
         yield f"factors left out, which are returns of whole sessions: {names}; give the leg's to legs(factors=)"
+
+
+def _notes_on_funds(source: str, leg: Leg, named: pl.DataFrame) -> Iterator[str]:
+    """Say why the benchmark stands in for a fund, and from when on a fund has opens."""
+    keys = ("lacking", "first", "n_fund", "n_since", "n_all")
+    lacking = named.drop_nulls("lacking").partition_by(keys, as_dict=True, maintain_order=True)
+    for (name, first, n_fund, n_since, n_all), part in lacking.items():
+        fund = f"{name}, the leg_benchmark on {_exchanges(part)}"
+        if not n_fund:
+            yield f"{source} has no opens of {fund}"
+        elif n_fund < FEWEST_OPENS * n_since:
+            yield (
+                f"{source} has opens of {fund}, on {n_fund} of the {n_since} sessions with an open of the benchmark "
+                f"from {first} on, fewer than {FEWEST_OPENS:.0%}: the benchmark stands in"
+            )
+        else:
+            yield (
+                f"{source} has opens of {fund}, from {first} on only, {n_fund} of the {n_all} sessions with an open of "
+                f"the benchmark, fewer than {FEWEST_OF_ALL:.0%}: the benchmark stands in"
+            )
+    if leg == "session":
+        return
+    late = named.filter("is_fund", pl.col("n_since") < pl.col("n_all"))
+    for (name, first), part in late.partition_by("benchmark", "first", as_dict=True, maintain_order=True).items():
+        n = part["n_all"][0] - part["n_since"][0]
+        yield (
+            f"{source} has opens of {name}, the leg_benchmark on {_exchanges(part)}, from {first} on only: legs of the "
+            f"{n} sessions before have no benchmark; for these use legs(benchmark='benchmark')"
+        )
 
 
 def _exchanges(named: pl.DataFrame) -> str:

@@ -16,7 +16,7 @@ import polars as pl
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike, to_polars
 from marketimpact.core.layouts import SHARES
-from marketimpact.core.text import listed
+from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import session_overrides
 from marketimpact.events.dual_listings import firms
@@ -355,9 +355,9 @@ class Market:
             *session* is the whole return against the same benchmarks, to compare the legs with.
         benchmark : {"leg_benchmark", "benchmark"}
             Column of `securities` that names the benchmark. By default the traded fund in ``leg_benchmark``, where
-            one is named and has opens; elsewhere the benchmark, with a note. The open of an index is computed from
-            last prices of members that have not traded yet, so its overnight leg is too small and its day leg has the
-            rest.
+            one is named and has opens on most sessions from its first open on, and on half of all; elsewhere the
+            benchmark, with a note. The open of an index is computed from last prices of members that have not traded
+            yet, so its overnight leg is too small and its day leg has the rest.
         factors : FrameLike, optional
             ``date`` and one decimal column per factor, returns of this leg. Without them a leg has no factors, since
             published factors are those of whole sessions; *session* keeps those of the market.
@@ -756,7 +756,20 @@ class Market:
         return self.return_panel.sessions
 
     def select(self, *columns: str) -> pl.DataFrame:
-        """Return some columns of `panel`; no others are made or read."""
+        """Return some columns of `panel`; no others are made or read.
+
+        Raises
+        ------
+        SpecificationError
+            For what is no name of a column, such as an expression.
+        """
+        known = list(self.panel_columns)
+        for name in columns:
+            if not isinstance(name, str) or name not in known:
+                raise SpecificationError(
+                    f"select: {name!s} is no name of a column of the panel.{did_you_mean(str(name), known)} There are "
+                    f"{listed(known, limit=20)}; for expressions use market.panel.select()."
+                )
         return self.return_panel.to_frame(columns)
 
     def column(self, name: str) -> Floats:

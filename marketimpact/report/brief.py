@@ -23,7 +23,7 @@ from marketimpact.report.blocks import Figure, Section
 from marketimpact.report.brief_table import SizeTable, size_table
 from marketimpact.report.chart_titles import firms_finding, short_name
 from marketimpact.report.content import ReportContent, Window, report_content
-from marketimpact.report.leg_table import Legs, legs_of
+from marketimpact.report.leg_table import Legs, leg_columns, legs_of
 from marketimpact.report.templates import template
 from marketimpact.study.group_lines import group_lines
 from marketimpact.study.result import StudyResult
@@ -56,7 +56,9 @@ class Brief:
     firms : polars.DataFrame
         One row per event: ``announcement`` (its number), ``announcement_id, group, event_id, symbol, firm, date, leg``;
         ``ret, car, low, high, p`` over the primary window and the same with ``_day0``; ``p_family`` (corrected for all
-        firms of the announcement), ``n_firms, at_limit, rank, n_sessions, largest``. Fractions.
+        firms of the announcement), ``n_firms, at_limit, rank, n_sessions, largest``. Fractions. Where prices have
+        opens, of day 0 also ``ret_session_leg, car_session_leg``, the same of *overnight* and *day*, and ``legs_note``,
+        why one is missing; their CARs are against the benchmarks of legs.
     groups : polars.DataFrame
         One row per announcement, group and window: ``ret`` and ``caar`` (means, fractions), and the primary test.
     nearby : polars.DataFrame
@@ -374,6 +376,8 @@ def brief_of(content: ReportContent) -> Brief:
     windows = brief_frames.brief_windows(content)
     firms = brief_frames.firms_frame(content)
     groups = brief_frames.groups_frame(content, firms)
+    if (of_legs := leg_columns(content)) is not None:
+        firms = firms.join(of_legs, on="event_id", how="left", validate="1:1", maintain_order="left")
     nearby = brief_frames.nearby_frame(content)
     sentences = [
         (announcement.headline, brief_text.announcement_sentence(firms.filter(announcement=n), windows))

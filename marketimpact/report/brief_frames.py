@@ -25,7 +25,7 @@ __all__ = ["RANKED_SESSIONS", "brief_windows", "firms_frame", "groups_frame", "n
 
 #: Sessions among which the return of day 0 is ranked, day 0 included.
 RANKED_SESSIONS = 250
-#: Part of the session that returns cover; overnight legs will have rows of their own.
+#: Part of the session that returns cover; those of legs have columns of their own.
 LEG = "close to close"
 DAY0: Window = (0, 0)
 _NEARBY: dict[str, Any] = {

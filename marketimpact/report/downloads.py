@@ -20,6 +20,7 @@ DESCRIPTIONS = {
     "estimates": "the model's coefficients per event, from the estimation window",
     "abnormal_returns": "returns, expectations and abnormal returns, fractions per session",
     "car": "cumulative abnormal returns per event and window, fractions",
+    "car_by_leg": "abnormal returns of day 0 by event: the whole session, overnight and in the day, fractions",
     "caar": "their means session by session, fractions, with 95% intervals",
     "tests": "every test per group and window, with its validity",
     "donors": "which donors each event uses, with their weights, and why not the others",

@@ -16,7 +16,7 @@ from marketimpact.report.blocks import ReportTable
 from marketimpact.report.content import ReportContent
 from marketimpact.study.result import StudyResult
 
-__all__ = ["Legs", "legs_of"]
+__all__ = ["Legs", "leg_columns", "legs_of"]
 
 #: Where the news came before a leg, `car_by_leg` writes this, and the table the second.
 BEFORE = ("the window has no overnight leg after the news", "the news came after the open of day 0")
@@ -101,6 +101,33 @@ def legs_of(content: ReportContent) -> Legs | None:
     return Legs(pl.DataFrame(rows), (*(note.rstrip(".") for note in notes), *_reasons(pl.concat(empty))))
 
 
+def leg_columns(content: ReportContent) -> pl.DataFrame | None:
+    """List the legs of day 0 of every event, one row each; None where there are no legs.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``event_id``, ``ret_<leg>_leg`` (as traded) and ``car_<leg>_leg`` (signed as in the result) of *session*,
+        *overnight* and *day*, and ``legs_note``, why a leg is missing and what is uncertain.
+    """
+    if content.legs is None:
+        return None
+    cars, _ = content.legs
+    sign = content.result.events.select("event_id", pl.Series("_sign", content.result.estimation.sign))
+    frame = sign.drop("_sign")
+    for leg in LEGS:
+        own = cars.frame.filter(pl.col("leg") == leg).join(sign, on="event_id", how="inner", validate="1:1")
+        columns = own.select(
+            "event_id",
+            pl.when(pl.col("car").is_not_null()).then("raw").alias(f"ret_{leg}_leg"),
+            (pl.col("car") * pl.col("_sign")).alias(f"car_{leg}_leg"),
+            pl.format("{}: {}", pl.lit(leg), "note").alias(f"_{leg}"),
+        )
+        frame = frame.join(columns, on="event_id", how="left", validate="1:1", maintain_order="left")
+    notes = [f"_{leg}" for leg in LEGS]
+    return frame.with_columns(legs_note=pl.concat_str(notes, separator="; ", ignore_nulls=True)).drop(notes)
+
+
 def _means(part: pl.DataFrame) -> dict[str, Any]:
     """Average the events of a group that have a leg; returns are as traded, abnormal ones signed as in the result."""
     known = part.drop_nulls("car")
@@ -144,8 +171,10 @@ def _reasons(empty: pl.DataFrame) -> Sequence[str]:
             pl.col("event_id").n_unique().alias("n"),
         )
     )
-    return [
+    more = found.height - MOST_REASONS
+    sentences = [
         f"Without {' and '.join(leg for leg in LEGS if leg in row['leg'])} ({listed(row['_group'], quoted=False)}; "
         f"{row['n']} event{'s' if row['n'] > 1 else ''}): {row['reason']}"
         for row in found.head(MOST_REASONS).iter_rows(named=True)
     ]
+    return [*sentences, *([f"Legs are missing for {more} more reasons, which mi.car_by_leg has"] if more > 0 else [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import polars as pl
 
@@ -50,6 +51,8 @@ class RegisteredAnalysis:
         Whether somebody gave the date of registration by hand.
     notes : tuple of str
         Sentences on how the run differs from what was registered, such as how many of its events are used.
+    prices : dict
+        What it records of the prices it was made with, such as their last date and fingerprint.
     """
 
     hash: str
@@ -61,6 +64,7 @@ class RegisteredAnalysis:
     simulated: bool | None = None
     date_given: bool = False
     notes: tuple[str, ...] = ()
+    prices: Mapping[str, Any] = field(default_factory=dict)
 
     def status(
         self, table: str, *, role: str = "primary", window: Window | None = None, group: str | None = None

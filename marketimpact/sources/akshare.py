@@ -138,9 +138,9 @@ class AksharePrices:
         requested_rows = all_rows.filter(pl.col("symbol").is_in(requested))
         if requested_rows.is_empty():
             raise no_symbols_error(all_rows["symbol"].to_list(), requested, source)
-        require_readable(requested_rows, source)
-        self._require_positive_closes(requested_rows)
         chosen = within(requested_rows, first, last)
+        require_readable(chosen, source)
+        self._require_positive_closes(chosen)
         if empty := sorted(set(requested_rows["symbol"]) - set(chosen["symbol"])):
             notes[f"Known, but without a row on the requested dates: {listed(empty)}."] = None
         frame = chosen.drop("unreadable")

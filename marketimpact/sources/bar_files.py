@@ -18,7 +18,7 @@ import polars as pl
 from marketimpact.core import csv_reader, limits
 from marketimpact.core.frames import FrameLike, is_frame, to_polars
 from marketimpact.core.layouts import BARS
-from marketimpact.core.text import listed
+from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.sources.bar_columns import check_columns, find_columns, parse_bars
 from marketimpact.sources.bar_json import parse_json
@@ -172,6 +172,12 @@ class BarFiles:
             If no file has bars of these symbols.
         """
         requested = check_symbols(symbols)
+        if self.symbol is not None and self.symbol not in requested:
+            raise SourceError(
+                f"{self!r} was said to have bars of symbol={self.symbol!r}, and {listed(requested)} was asked for."
+                f"{did_you_mean(self.symbol, requested)} Give both the same spelling.",
+                source=repr(self), symbols=requested, retryable=False,
+            )  # fmt: skip
         if not isinstance(self.bars, str | Path):
             parts = [self._parsed(self._frame(), "bars", self.symbol)]
             notes: list[str] = []

@@ -131,8 +131,8 @@ class DatabasePrices:
         requested_rows = rows.filter(pl.col("symbol").is_in(requested))
         if requested_rows.is_empty():
             raise no_symbols_error(rows["symbol"].drop_nulls().to_list(), requested, source)
-        require_readable(requested_rows, source)
         chosen = within(requested_rows, first, last)
+        require_readable(chosen, source)
         listings = _listings(chosen, source)
         prices = use_adjusted_close(chosen).drop("unreadable", *LISTING, strict=False)
         return price_table(

@@ -71,14 +71,18 @@ def donor_news_text(result: Questions) -> str:
     )
     if far.is_empty():
         return ""
-    named = "; ".join(map(_move_text, far.head(MOST_NAMED).iter_rows(named=True)))
+    rows = far.head(MOST_NAMED).rows(named=True)
+    moves = [_move_text(rows[0], " standard errors; adds ", " to the abnormal return of ")]
+    moves += [_move_text(row, "; ", " of ") for row in rows[1:]]
     more = f"; {count(far.height - MOST_NAMED, 'more move')} in .donors" if far.height > MOST_NAMED else ""
-    return f"Donor news: {named}{more}. If a donor had news of its own, that part is no effect."
-
-
-def _move_text(row: dict[str, Any]) -> str:
     return (
-        f"{row['donor']} moved by {short_percent(row['ar_day0'])} beyond its benchmark on {row['date']} "
-        f"({abs(row['sar_day0']):.1f} standard errors), which adds {short_percent(row['contribution'])} to the "
-        f"abnormal return of {row['symbol']}"
+        f"Donor news: beyond what the benchmark explains, {', '.join(moves)}{more}. If a donor had news of its own, "
+        "that part is no effect."
+    )
+
+
+def _move_text(row: dict[str, Any], errors: str, adds: str) -> str:
+    return (
+        f"{row['donor']} moved by {short_percent(row['ar_day0'])} on {row['date']} ({abs(row['sar_day0']):.1f}{errors}"
+        f"{short_percent(row['contribution'])}{adds}{row['symbol']})"
     )

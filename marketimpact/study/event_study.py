@@ -12,6 +12,7 @@ from typing import Any, Literal
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.arguments import require
 from marketimpact.core.closed_day import ClosedDay, check_closed_day
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.frames import FrameLike
@@ -236,6 +237,8 @@ class EventStudy:
             is not valid.
         """
         options = ExecutionOptions(executor, chunk, memory, progress)
+        frame = schema.as_frame(events, "events", EVENTS)
+        require(market, "Market", "market")
         settings = EstimationSettings(
             self.estimation_window,
             self.event_window,
@@ -247,7 +250,7 @@ class EventStudy:
             closed_day=self.closed_day,
         )
         # columns of the user's own that are named like those of results are kept under other names
-        given = keep_own_columns(schema.as_frame(events, "events", EVENTS), CAR_COLUMNS, "events")
+        given = keep_own_columns(frame, CAR_COLUMNS, "events")
         targets = embedded_targets(given) if self.model.design.donors else {}
         estimates, attrition = estimate(given, market, self.model, settings, options, targets=targets)
         return StudyResult(

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.outputs import parquet_bytes, write_together
 from marketimpact.errors import DataError, SpecificationError
@@ -74,6 +75,8 @@ def write_study(
     >>> pl.scan_parquet(f"{folder}/abnormal_returns/*.parquet").filter(pl.col("tau") == 0).collect().height
     441
     """
+    require(study, "EventStudy", "study")
+    require(market, "Market", "market")
     folder = Path(folder)
     if not isinstance(events_per_file, int) or isinstance(events_per_file, bool) or events_per_file < 1:
         raise SpecificationError(f"events_per_file={events_per_file!r} must be a whole number, at least 1.")

@@ -4,6 +4,10 @@ Of the 108 cells, those of generalised synthetic control apart, all but the foll
 *Correct factor structure*: the printed biases are about 0.012 points lower, the mean risk-free rate of a day, which
 their program seems to subtract once more. *Simple means*: their rejection rates use the spread of controls too, which
 are at hand for five seeds only; that of the treated stands in for it here.
+
+The printed RMSE is of the sum of squares over the 11 days, not of their mean. A rejection is |t| > 1.96 here, close to
+the 11 (n - 1) degrees of freedom of their regression; on the n - 1 of `cross_sectional_t` five printed rates of the
+CAPM and the correct factor structure are not met (docs/replications/goldsmith_pinkham_lyu.md).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from docs.findings import brown_warner, exposure, minutes, peers, regimes, results
+from docs.findings import brown_warner, exposure, minutes, peers, peers_effects, regimes, results
 from docs.findings.changes import BLOCK, changes, outdated
 from tests.conftest import ROOT
 
@@ -215,3 +215,31 @@ def test_an_effect_reaches_no_estimation_window(prices):
     gain = hit.car(0, 1)["car"] - plain.car(0, 1)["car"]
     assert gain.to_numpy() == pytest.approx(0.03, abs=1e-12)
     assert regimes.group_ratio(hit) == regimes.group_ratio(plain)
+
+
+def test_policy_counts_pairs_that_are_valid_under_both_models():
+    """Three announcements of one group: p .01 and .04 and one not valid; Holm over the two pairs that are left."""
+    rows = [
+        ("sellers", name, model, 2, 8 if model == peers_effects.PAIR[1] else None, 0.01, "", p)
+        for name, both in {"a": (0.01, 0.03), "b": (0.04, 0.2), "c": (0.001, np.nan)}.items()
+        for model, p in zip(peers_effects.PAIR, both, strict=True)
+    ]
+    tested = pl.DataFrame(rows, schema=peers_effects.TESTED, orient="row")
+    pairs = peers_effects.policy_pairs(tested)
+    assert pairs["announcement"].to_list() == ["a", "b"]
+    # Holm: the smaller p times two, then the larger of that and the other p
+    assert pairs["market model, Holm"].to_list() == pytest.approx([0.02, 0.04])
+    assert pairs["statistical factors, Holm"].to_list() == pytest.approx([0.06, 0.2])
+    counts = peers_effects.policy_table(tested, pairs).splitlines()[2:]
+    assert counts == ["| sellers | 3 | 2 | 2 | 2 | 1 | 0 |", "| all groups | 3 | 2 | 2 | 2 | 1 | 0 |"]
+    found = peers_effects.findings_table(tested, pairs).splitlines()[2:]
+    assert [line.split(" | ")[1] for line in found] == ["a", "b"]
+
+
+def test_small_p_on_ordinary_days_are_counted_among_valid_tests():
+    """The bound for two pairs is 0.025: one of three valid tests of the market model is below, 0.075 by chance."""
+    p = [0.02, 0.03, 0.9, 0.001]
+    placebo = pl.DataFrame({"model": "market model", "p": p, "valid": [True, True, True, False]})
+    first, second = peers_effects.tail_table(placebo, 2).splitlines()[2:]
+    assert first == "| market model | 3 | 0.02500 | 1 | 0.1 |"
+    assert second == "| statistical factors | 0 | 0.02500 | 0 | 0.0 |"

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 from docs.findings.changes import BLOCK
 from docs.replications import goldsmith_pinkham_lyu, incerti, replicate
@@ -21,12 +22,17 @@ DATA = SHARED / "replications"
 HEAD = ("printed", "ours", "difference", "Monte-Carlo error", "state")
 
 
+def table_rows(page: str, name: str) -> list[dict[str, str]]:
+    """The rows of a table of a page, by column."""
+    blocks = {block[2]: block[3] for block in BLOCK.finditer((PAGES / f"{page}.md").read_text(encoding="utf-8"))}
+    head, _, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in blocks[name].splitlines()]
+    return [dict(zip(head, line, strict=True)) for line in lines]
+
+
 @cache
 def rows(page: str) -> list[dict[str, str]]:
-    """The rows of the table of all cells, by column."""
-    blocks = {block[2]: block[3] for block in BLOCK.finditer((PAGES / f"{page}.md").read_text(encoding="utf-8"))}
-    head, _, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in blocks["cells"].splitlines()]
-    return [dict(zip(head, line, strict=True)) for line in lines]
+    """The rows of the table of all cells."""
+    return table_rows(page, "cells")
 
 
 def cell(row: dict[str, str]) -> tuple[str, ...]:
@@ -137,6 +143,78 @@ def test_rejections_of_simple_means_are_those_of_a_regression_with_robust_errors
     rejects = goldsmith_pinkham_lyu._two_samples(simulations, controls)["rejects"].to_numpy()
     assert 0 < rejects.sum() < len(rejects)
     assert rejects.tolist() == (fitted.pvalues[len(each) :] < 0.05).tolist()
+
+
+@pytest.fixture(scope="module")
+def by_hand() -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Mean abnormal returns less the effect, their standard errors and n - 1, (seeds, days), by panel and estimator."""
+    folder = data_of(goldsmith_pinkham_lyu)
+    treated, factors = (pl.read_parquet(folder / f"{name}.parquet") for name in ("treated", "factors"))
+    before, after, found = slice(0, 239), slice(239, 250), {}
+    moves = {key: part.sort("tau") for key, part in factors.group_by("panel", "seed")}
+    for (panel, seed), own in treated.group_by("panel", "seed"):
+        returns = own.pivot("firm", index="tau", values="ret").sort("tau").drop("tau").to_numpy()
+        market, size, rf, mean_control = moves[panel, seed].select("mktrf", "smb", "rf", "control_mean").to_numpy().T
+        for name, y, regressors in (
+            ("CAPM", returns - rf[:, None], [market]),
+            ("Correct Factor Structure", returns, [market, size]),
+            ("Simple Means", returns - mean_control[:, None], None),
+        ):
+            ar = y[after]
+            if regressors:
+                x = np.column_stack([np.ones(len(y)), *regressors])
+                ar = (y - x @ np.linalg.lstsq(x[before], y[before], rcond=None)[0])[after]
+            ar = ar - rf[after, None] * (name == "Correct Factor Structure") - 0.03 * np.eye(1, 11).T
+            n = ar.shape[1]
+            each = ar.mean(axis=1), ar.std(axis=1, ddof=1) / np.sqrt(n), np.full(11, n - 1)
+            found.setdefault((goldsmith_pinkham_lyu.PANELS[panel][0], name), []).append(each)
+    return {key: tuple(np.array(part) for part in zip(*each, strict=True)) for key, each in found.items()}
+
+
+@pytest.mark.shared
+def test_errors_of_a_day_are_means_over_seeds_and_days_and_printed_ones_sums_over_days(by_hand):
+    """The printed RMSE is sqrt(11) times that of a day, by plain numpy."""
+    cells = {cell(row): float(row["ours"]) for row in rows("goldsmith_pinkham_lyu")}
+    of_day = {row["panel"]: row for row in table_rows("goldsmith_pinkham_lyu", "rmse")}
+    for (panel, estimator), (bias, *_) in by_hand.items():
+        rmse = 100 * np.sqrt((bias**2).mean())
+        assert float(of_day[panel][estimator]) == pytest.approx(rmse, abs=0.0051)
+        assert cells[panel, estimator, "All Periods", "RMSE"] == pytest.approx(np.sqrt(11) * rmse, abs=0.00051)
+
+
+@pytest.mark.shared
+def test_rejections_by_n_minus_one_are_those_of_numpy(by_hand):
+    """With the paper's 11 (n - 1) degrees of freedom every cell is met, with n - 1 five are not."""
+    met = []
+    for row in table_rows("goldsmith_pinkham_lyu", "rejections"):
+        if row["estimator"] not in ("CAPM", "Correct Factor Structure"):
+            assert not row["n - 1 beside printed"]
+            continue
+        bias, se, df = (part[:, 1:] for part in by_hand[row["panel"], row["estimator"]])
+        theirs, ours = ((2 * stats.t.sf(np.abs(bias / se), k * df) < 0.05).mean() for k in (11, 1))
+        assert float(row["the paper's test (the table of cells)"]) == pytest.approx(theirs, abs=1e-9)
+        assert float(row["n - 1"]) == pytest.approx(ours, abs=1e-9)
+        assert abs(theirs - float(row["printed"])) <= tolerance(row["printed"])
+        met.append(abs(ours - float(row["printed"])) <= tolerance(row["printed"]))
+        assert row["n - 1 beside printed"] == ("met" if met[-1] else "differs")
+    assert met.count(False) == 5
+
+
+@pytest.mark.shared
+def test_rejections_of_a_day_are_those_of_the_public_test():
+    """One simulated panel, every day, through `StudyResult.test`."""
+    folder = data_of(goldsmith_pinkham_lyu)
+    own = pl.col("panel").cast(pl.String) == "none", pl.col("seed") == 1234
+    treated, factors = (
+        goldsmith_pinkham_lyu._dated(pl.scan_parquet(folder / f"{name}.parquet").filter(*own).collect())
+        for name in ("treated", "factors")
+    )
+    for name, result in goldsmith_pinkham_lyu.run(treated, factors, goldsmith_pinkham_lyu.KNOWN).items():
+        found = goldsmith_pinkham_lyu._rejections(goldsmith_pinkham_lyu._averages(result), factors, name).sort("tau")
+        tests = pl.concat(result.test(tau, tau, tests=["cross_sectional_t"]) for tau in range(11))
+        assert tests["df"].unique().to_list() == [result.events.height - 1]
+        assert found["rejects_test"].to_list() == (tests["p_value"] < 0.05).to_list()
+        assert tests["valid"].sum() == 0
 
 
 @pytest.mark.parametrize("page", list(replicate.PAGES))

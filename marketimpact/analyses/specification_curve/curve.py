@@ -15,6 +15,7 @@ from marketimpact.analyses.specification_curve import joint_test as joint
 from marketimpact.analyses.specification_curve.choices import Choices
 from marketimpact.analyses.specification_curve.placebo_days import draw_shifts
 from marketimpact.core import schema
+from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.layouts import EVENTS
 from marketimpact.core.progress import PATIENCE, progress_bar
@@ -319,6 +320,7 @@ def specification_curve(
     >>> curve.reasons().select("status", "n").row(0)  # this market has no factors for FamaFrench3
     ('failed', 6)
     """
+    require(market, "Market", "market")
     events = schema.as_frame(events, "events", EVENTS)
     plan = choices.check_choices(
         events,

@@ -96,31 +96,43 @@ class FolderPrices:
         """
         requested = check_symbols(symbols)
         check_range(first, last)
+        files, chosen = self._select(requested)
+        pieces: list[pl.DataFrame] = []
+        notes: dict[str, list[str]] = {}
+        known: set[str] = set()
+        for file, file_symbols in chosen:
+            rows, file_notes = read_rows(file, file_symbols)
+            known.update(rows["symbol"].unique())
+            # other dates neither stop a study nor change what is read of these
+            rows = within(rows, first, last)
+            require_readable(rows, file.path.name)
+            rows, counted = drop_counted_payouts(rows)
+            pieces.append(use_adjusted_close(rows).drop("unreadable"))
+            for note in (*file_notes, *counted, *adjustment_notes(rows)):
+                notes.setdefault(note, []).extend(file_symbols)
+        frame = pl.concat(pieces, how="diagonal")
+        if self.delisted:
+            frame = frame.with_columns(pl.col("symbol").is_in(list(self.delisted)).alias("delisted"))
+        texts = [f"{note.rstrip('.')}: {listed(sorted(names))}." for note, names in notes.items()]
+        if empty := sorted(known - set(frame["symbol"].unique())):
+            texts.append(f"Known, but without a row on the requested dates: {listed(empty)}.")
+        if unread := [file.path.name for file in files if file.problem]:
+            texts.append(f"Not read, since their layout or the symbol of their name is unknown: {listed(unread)}.")
+        return price_table(frame, requested=requested, source=repr(self), notes=texts)
+
+    def files(self, symbols: Sequence[str]) -> list[Path]:
+        """List the files that `symbols` are read from; see `read` for the errors."""
+        return [file.path for file, _ in self._select(check_symbols(symbols))[1]]
+
+    def _select(self, requested: Sequence[str]) -> tuple[list[PriceFile], list[tuple[PriceFile, list[str]]]]:
+        """Inspect all files, and find those of the requested symbols."""
         files = [inspect_file(path) for path in _paths(Path(self.path).expanduser())]
         if len(files) == 1 and files[0].problem:
             raise files[0].problem
         chosen = _files_by_symbol(files, requested)
         if not chosen:
             raise no_symbols_error([name for file in files for name in file.symbols], requested, repr(self))
-        pieces: list[pl.DataFrame] = []
-        notes: dict[str, list[str]] = {}
-        for file, file_symbols in chosen:
-            rows, file_notes = read_rows(file, file_symbols)
-            require_readable(rows, file.path.name)
-            rows, counted = drop_counted_payouts(rows)
-            pieces.append(use_adjusted_close(rows).drop("unreadable"))
-            for note in (*file_notes, *counted, *adjustment_notes(rows)):
-                notes.setdefault(note, []).extend(file_symbols)
-        all_rows = pl.concat(pieces, how="diagonal")
-        if self.delisted:
-            all_rows = all_rows.with_columns(pl.col("symbol").is_in(list(self.delisted)).alias("delisted"))
-        frame = within(all_rows, first, last)
-        texts = [f"{note.rstrip('.')}: {listed(sorted(names))}." for note, names in notes.items()]
-        if empty := sorted(set(all_rows["symbol"].unique()) - set(frame["symbol"].unique())):
-            texts.append(f"Known, but without a row on the requested dates: {listed(empty)}.")
-        if unread := [file.path.name for file in files if file.problem]:
-            texts.append(f"Not read, since their layout or the symbol of their name is unknown: {listed(unread)}.")
-        return price_table(frame, requested=requested, source=repr(self), notes=texts)
+        return files, chosen
 
 
 def _paths(path: Path) -> list[Path]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import time
+from typing import Any
 
 import polars as pl
 
@@ -199,13 +200,17 @@ def require_readable(rows: pl.DataFrame, source: str) -> None:
     unreadable = rows.filter(pl.col("unreadable").is_not_null())
     if unreadable.is_empty():
         return
-    shown = "; ".join(f"{row['symbol']}: {row['unreadable']}" for row in unreadable.head(5).iter_rows(named=True))
+    shown = "; ".join(f"{_name_of(row)}: {row['unreadable']}" for row in unreadable.head(5).iter_rows(named=True))
     raise DataError(
         f"{source} has {n_rows_text(unreadable.height)} with a value that is no date or number, such as {shown}. "
         "Write dates 2024-01-31, without time of day, and numbers 1234.5; leave a missing value empty.",
         counts={"unreadable": unreadable.height},
         rows=unreadable,
     )
+
+
+def _name_of(row: Mapping[str, Any]) -> str:
+    return f"{row['symbol']} on {row['date']}" if row["date"] is not None else str(row["symbol"])
 
 
 def no_symbols_error(known: Sequence[str], requested: Sequence[str], source: str) -> SourceError:

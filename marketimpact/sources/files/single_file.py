@@ -130,7 +130,7 @@ class FilePrices:
         if not known.intersection(requested):
             raise no_symbols_error(sorted(known), requested, source)
         prices = parse_prices(raw, source, list(self.delisted))
-        require_readable(prices, source)
+        require_readable(within(prices, first, last), source)
         rows = within(add_further_columns(prices, raw), first, last)
         given = {*prices.columns}
         if given & {*BARS}:
@@ -200,6 +200,14 @@ class FilePrices:
         if symbols is not None:
             frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
         return within(frame, first, last)
+
+    def rows_as_given(self, symbols: Sequence[str]) -> pl.DataFrame:
+        """Read the rows of `symbols` as the file has them, with the columns that are used and no others."""
+        file = self._scan()
+        names = [name for name in file.collect_schema().names() if name in (*USED, MARKER)]
+        is_requested = pl.col("symbol").cast(pl.String).is_in(check_symbols(symbols)).fill_null(value=False)
+        with readable(self.prices):
+            return file.select(names).filter(is_requested).collect(engine="in-memory")
 
     def _scan(self) -> pl.LazyFrame:
         """Open the file; raise DataError without rows or columns of prices."""

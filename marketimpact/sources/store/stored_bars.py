@@ -39,6 +39,8 @@ STORED: dict[str, Any] = {
 }  # fmt: skip
 #: Relative difference up to which two values are the same.
 TOLERANCE = 1e-6
+#: A length of bars is known from so many distances, of which at least this share is the same.
+FEWEST_STEPS, USUAL = 5, 0.5
 _CONFLICTS: dict[str, Any] = {
     "symbol": pl.String, "start": UTC_TIME, "fetched_at": UTC_TIME, **dict.fromkeys(_VALUES, pl.Float64),
     "is_used": pl.Boolean,
@@ -60,7 +62,8 @@ class StoredBars:
         The store; by default in the user's cache directory, beside prices.
     vendor : str, optional
         Name that separates bars of different sources and intervals; by default the class of `source` and its
-        interval, such as ``"YahooBars 1m"``. Needed without a source.
+        interval, such as ``"YahooBars 1m"``. Needed without a source, and for one that has no interval, such as
+        `BarFiles`.
     keep : {"first", "last"}
         Which of two fetches of one bar that differ is used; both stay in the store.
 
@@ -68,8 +71,8 @@ class StoredBars:
     -----
     Every fetch adds one file with the bars that are new, and those that differ from the stored ones by more than a
     millionth; files are never changed or removed. A split makes all later fetches differ from the earlier ones, since
-    vendors adjust for it: see `conflicts`. Whole files appear at once, under the store's lock, so that a killed process
-    leaves none half.
+    vendors adjust for it: see `conflicts`. Bars of another length than the stored ones of a symbol are refused. Whole
+    files appear at once, under the store's lock, so that a killed process leaves none half.
 
     Examples
     --------
@@ -97,8 +100,13 @@ class StoredBars:
                 raise SpecificationError(
                     "Without source= the store does not know whose bars to read. Give vendor=, such as 'YahooBars 1m'."
                 )
-            name = f"{type(self.source).__name__} {getattr(self.source, 'interval', '')}".strip()
-            object.__setattr__(self, "vendor", name)
+            kind, interval = type(self.source).__name__, getattr(self.source, "interval", None)
+            if not isinstance(interval, str) or not interval:
+                raise SpecificationError(
+                    f"{self.source!r} does not say whose bars it has and of which length, which must not mix in the "
+                    f"store. Give vendor=, a name for both, such as '{kind} IBKR 5m'."
+                )
+            object.__setattr__(self, "vendor", f"{kind} {interval}")
 
     def __repr__(self) -> str:
         """Leave out the path."""
@@ -124,7 +132,7 @@ class StoredBars:
         DataError
             If the store cannot be written, or the source states no instants.
         SpecificationError
-            For simulated bars, and stamps of ends.
+            For simulated bars, stamps of ends, and bars of another length than those stored.
         """
         requested = check_symbols(symbols)
         notes: list[str] = []
@@ -179,16 +187,31 @@ class StoredBars:
         directory = self.store.directory
         with lock_directory(directory):
             write_format(directory)
-            for (symbol,), part in fetched.partition_by("symbol", as_dict=True, maintain_order=True).items():
-                folder = self._folder(str(symbol))
-                remove_unfinished([directory / folder])
+            parts = {str(symbol): part for (symbol,), part in fetched.partition_by("symbol", as_dict=True).items()}
+            remove_unfinished([directory / self._folder(symbol) for symbol in parts])
+            known = {symbol: self._rows([symbol]) for symbol in parts}
+            for symbol, part in parts.items():
+                self._check_length(part, known[symbol])
+            for symbol, part in parts.items():
+                folder = self._folder(symbol)
                 files = bar_files(directory / folder)
-                new = _unknown(part, self._rows([str(symbol)]))
+                new = _unknown(part, known[symbol])
                 if new.is_empty():
                     continue
-                content = dump_parquet(new, {"vendor": self.vendor, "symbol": str(symbol)})
+                content = dump_parquet(new, {"vendor": self.vendor, "symbol": symbol})
                 number = 1 + max((int(file.name[:6]) for file in files), default=0)
                 write_atomic(own_path(directory, f"{folder}/{number:06d}-{digest(content)}.parquet"), content)
+
+    def _check_length(self, fetched: pl.DataFrame, stored: pl.DataFrame) -> None:
+        """Raise SpecificationError for fetched bars of one symbol that are longer or shorter than the stored ones."""
+        new, known = _length(fetched), _length(stored)
+        if new is None or known is None or new == known:
+            return
+        raise SpecificationError(
+            f"The store has {known:g}-minute bars of {fetched['symbol'][0]} under the name {self.vendor!r}, and "
+            f"{fetched['source'][0]} has {new:g}-minute bars. They must not mix: the close of a longer bar is a later "
+            f"price. Give the latter another name, such as vendor='{self.vendor} {new:g}m'."
+        )
 
     def _folder(self, symbol: str) -> str:
         return f"bars/{safe_name(self.vendor)}/{safe_name(symbol)}"
@@ -224,6 +247,15 @@ def _fetched(table: BarTable) -> pl.DataFrame:
         )
     known = rows.with_columns(fetched_at=pl.lit(_now(), UTC_TIME), source=pl.lit(table.source))
     return known.select(pl.col(name).cast(dtype) for name, dtype in STORED.items()).sort("symbol", "start")
+
+
+def _length(rows: pl.DataFrame) -> float | None:
+    """Find the length of one symbol's bars, minutes: their usual distance; None where no distance is usual."""
+    steps = rows["start"].unique().sort().diff().drop_nulls()
+    counts = steps.value_counts(sort=True)
+    if len(steps) < FEWEST_STEPS or counts["count"][0] < USUAL * len(steps):
+        return None
+    return float(counts["start"][0].total_seconds() / 60)
 
 
 def _now() -> datetime:

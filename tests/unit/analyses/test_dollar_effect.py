@@ -337,6 +337,26 @@ class TestEmbeddedCounts:
             "2024-03-20:NVDA": 25e9, "2024-03-20:AMD": None, "2024-09-11:NVDA": 24.53e9, "2024-09-11:AMD": None,
         }  # fmt: skip
 
+    def test_the_warning_names_everyone_and_gives_each_its_own_remedy(self):
+        """NVDA has a count, and closes that end before its split of June 2024; six others have none."""
+        others = ["AMD", "ASML", "MU", "QCOM", "AVGO", "TSM"]
+        sample = mi.SamplePrices().read(["NVDA", "^GSPC"]).frame.filter(pl.col("date") < date(2024, 6, 3))
+        nvda = sample.filter(pl.col("symbol") == "NVDA")
+        copies = [nvda.with_columns(pl.lit(name).alias("symbol")) for name in others]
+        frame = pl.concat([sample, *copies]).select("symbol", "date", "close", "volume", adj_close="close")
+        firms = mi.securities().filter(pl.col("symbol").is_in(["NVDA", *others]))
+        rows = [(f"{d}:{s}", s, d) for d in (date(2024, 3, 20), date(2024, 4, 10)) for s in ("NVDA", *others)]
+        events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
+        study = mi.EventStudy(event_window=(-2, 2)).run(events, mi.Market.load(firms, mi.FilePrices(frame)))
+        with pytest.warns(mi.MarketImpactWarning, match="dollar_effect") as caught:
+            mi.dollar_effect(study, 0, 1)
+        without, _, unclear = str(caught[0].message).partition(" Give counts of your own with shares=. ")
+        assert without.startswith("dollar_effect: 12 of 14 events have no count of shares: ")
+        assert all(f"{name} 2 of 2" in without for name in others)
+        assert "NVDA" not in without
+        assert unclear.startswith("2 of 14 events have a count that cannot be used: NVDA 2 of 2 (whether closes are")
+        assert "Say with split_adjusted_to= until when" in unclear
+
     def test_a_date_that_is_none_is_refused(self, result):
         with pytest.raises(mi.SpecificationError, match="split_adjusted_to='soon' is not a date"):
             mi.dollar_effect(result, 0, 1, shares=SHARES, split_adjusted_to="soon")

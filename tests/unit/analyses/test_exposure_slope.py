@@ -540,7 +540,7 @@ def test_announcements_of_one_date_count_once_and_have_no_spread(market, events)
         ),
         ({"exposure": exposures(role=["a"] * N), "columns": "role"}, mi.SpecificationError, "an exposure is a number"),
         ({"exposure": exposures().with_columns(exposure=np.inf)}, mi.DataError, "infinite"),
-        ({"exposure": exposures().with_columns(exposure=None)}, mi.SpecificationError, "0 columns of numbers"),
+        ({"exposure": exposures().with_columns(exposure=None)}, mi.SpecificationError, "no column of numbers among"),
         (
             {"exposure": exposures(w=[0.0, *WEIGHT[1:]]), "columns": "exposure", "weights": "w"},
             mi.DataError, "not positive",

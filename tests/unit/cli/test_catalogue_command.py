@@ -89,6 +89,15 @@ class TestCheck:
         assert row["announcement_id"] == "2026-03-02-reply"
         assert row["lacks"].startswith(lacks)
 
+    @pytest.mark.parametrize("address", ["https://", "https:///page", "example.org/page", "https://page"])
+    def test_an_address_without_a_host_is_none(self, tmp_path, address):
+        path = tmp_path / "a.csv"
+        text = "\n".join([HEAD, RULE, LATER.replace("https://example.org", address), ""])
+        path.write_text(text, encoding="utf-8")
+        done = marketimpact("catalogue", "check", str(path), "--csv")
+        (row,) = csv.DictReader(done.stdout.splitlines())
+        assert row["lacks"] == "source_url (an address such as https://www.bis.gov/page)"
+
     def test_a_date_needs_no_remark_until_it_has_a_bound(self, tmp_path):
         row = RULE.replace("-6% that day", "")
         path = tmp_path / "a.csv"
@@ -245,6 +254,9 @@ class TestAdd:
         done = marketimpact("catalogue", "add", str(own), *cells)
         assert done.returncode == 1
         assert "has '2026-03-02-rule' already, and an identifier is never given again" in done.stderr
+        capitals = [cell.replace("2026-01-05-new", "2026-03-02-Rule") for cell in CELLS]
+        done = marketimpact("catalogue", "add", str(own), *capitals)
+        assert "has '2026-03-02-Rule' already, and an identifier is never given again" in done.stderr
         assert own.read_bytes() == before
 
     @pytest.mark.parametrize(

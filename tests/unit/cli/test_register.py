@@ -117,6 +117,26 @@ def test_prices_of_event_windows_and_after_change_no_byte(folder, poison):
     assert (folder / "clean" / "s.toml").read_bytes() == (folder / "poisoned" / "s.toml").read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_text_in_later_rows_does_not_stop_it_and_changes_no_byte(folder, kind):
+    """A CSV is parsed whole, but rows of the event windows and after are left out before they are checked."""
+    prices = mi.SamplePrices().read(SYMBOLS).frame.select("symbol", "date", "close", "volume")
+    is_late = pl.col("date") >= min(FIRST_OF_WINDOW.values())
+    close = pl.when(is_late).then(pl.lit("xxx")).otherwise(pl.col("close").cast(pl.String)).alias("close")
+    for name, frame in (("clean", prices), ("poisoned", prices.with_columns(close))):
+        place = folder / name / "prices.csv" if kind == "file" else folder / name / "vendor"
+        (place.parent if kind == "file" else place).mkdir(parents=True)
+        if kind == "file":
+            frame.write_csv(place)
+        else:
+            for symbol in SYMBOLS:
+                rows = frame.filter(pl.col("symbol") == symbol)
+                rows.select(Date="date", Close="close", Volume="volume").write_csv(place / f"{symbol}.csv")
+        done = marketimpact(*WORDS, "--prices", str(place), "--out", f"{name}/s.toml", cwd=folder)
+        assert done.returncode == 0, done.stderr
+    assert (folder / "clean" / "s.toml").read_bytes() == (folder / "poisoned" / "s.toml").read_bytes()
+
+
 def test_prices_before_the_event_windows_do_change_it(folder):
     """The test above would pass for a registration that reads nothing at all."""
     prices = mi.SamplePrices().read(SYMBOLS).frame

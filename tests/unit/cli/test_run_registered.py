@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 import marketimpact as mi
+from marketimpact.cli.registered_prices import compare_prices
+from marketimpact.cli.registration import registered_analysis
+from marketimpact.cli.study_file import read_study
+from marketimpact.report import TABLE_DESCRIPTIONS
 from marketimpact.report.registration_status import DESCRIPTIVE, EXPLORATORY, REGISTERED, RegisteredAnalysis
 from tests.command import marketimpact
-from tests.unit.cli.test_register import STUDY
+from tests.unit.cli.test_register import STUDY, SYMBOLS
 
 #: With a curve, so that every table of a run is there.
 CURVE = (
@@ -59,6 +66,7 @@ def test_every_frame_has_a_status(ran):
     folder, _ = ran
     frames = {path.stem: pl.read_parquet(path) for path in (folder / "registered").glob("*.parquet")}
     assert set(frames) == {*FRAMES, "tests"}
+    assert set(frames) <= set(TABLE_DESCRIPTIONS)  # in words, in report and package
     for name, status in FRAMES.items():
         assert frames[name].columns[-1] == "registration_status"
         assert set(frames[name]["registration_status"]) <= {status}, name
@@ -133,6 +141,80 @@ def test_firms_that_have_fallen_out_and_other_prices_are_said(tmp_path):
     marketimpact("register", "s.toml", "--force", "--prices", "few.parquet", cwd=tmp_path)
     other = marketimpact("run", "s.toml", "--registered", "s.registration.toml", "--out", "other", cwd=tmp_path)
     assert "The study was registered on real prices, and these are simulated." in " ".join(other.stderr.split())
+
+
+def changed_file(path: Path, change: pl.Expr) -> None:
+    """Write prices of the sample, opens left out, with other closes."""
+    prices = mi.SamplePrices().read(SYMBOLS).frame.select("symbol", "date", "close", "volume")
+    prices.with_columns(change.alias("close")).write_parquet(path)
+
+
+#: A day in the estimation windows of both announcements, before all event windows.
+BEFORE = (pl.col("symbol") == "NVDA") & (pl.col("date") == date(2025, 3, 14))
+#: A day in an event window.
+AFTER = (pl.col("symbol") == "NVDA") & (pl.col("date") == date(2025, 7, 15))
+
+
+def test_prices_that_have_changed_since_the_registration_are_said(tmp_path):
+    (tmp_path / "s.toml").write_text(STUDY, encoding="utf-8")
+    prices = tmp_path / "prices.parquet"
+    close = pl.col("close")
+    changed_file(prices, close)
+    assert marketimpact("register", "s.toml", "--prices", "prices.parquet", cwd=tmp_path).returncode == 0
+    words = ("run", "s.toml", "--registered", "s.registration.toml", "--prices", "prices.parquet", "--format", "md")
+    lead = "The prices up to 2025-06-29, with which the study was registered, have changed since (fingerprint "
+
+    def told(change: pl.Expr) -> tuple[str, str]:
+        changed_file(prices, change)
+        done = marketimpact(*words, "--out", "out", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return " ".join(done.stderr.split()), " ".join(done.stdout.split())
+
+    errors, output = told(close)
+    assert "have changed since" not in errors + output
+    errors, output = told(close * pl.when(AFTER).then(1.05).otherwise(1.0))  # its window may have any prices
+    assert "have changed since" not in errors + output
+    errors, output = told(close * pl.when(BEFORE).then(1.05).otherwise(1.0))
+    report = " ".join((tmp_path / "out" / "report.md").read_text(encoding="utf-8").split())
+    for text in (errors, output, report.replace("&gt;", ">")):
+        assert lead in text
+        assert "and so have returns of NVDA (" in text
+        assert "are registered; everything else" in text or text is errors
+    # standard deviations of the registered returns, before and with the change, from the prices alone
+    days = mi.SamplePrices().read(["NVDA"]).frame.filter(pl.col("date") <= date(2025, 6, 29))
+    sds = [np.std(np.diff(c) / c[:-1], ddof=1) for c in (
+        days["close"].to_numpy(),
+        days.select(close * pl.when(BEFORE).then(1.05).otherwise(1.0)).to_series().to_numpy(),
+    )]  # fmt: skip
+    n = days.height - 1
+    assert f"NVDA ({n:,} of sd {sds[0]:.3%} -> {n:,} of sd {sds[1]:.3%})" in output
+    tests = pl.read_parquet(tmp_path / "out" / "tests.parquet")
+    assert (tests["registration_status"] == REGISTERED).any()
+
+
+def test_closes_that_a_vendor_adjusted_anew_are_said_to_have_the_same_returns(tmp_path):
+    """A dividend after the registration scales all earlier closes, and no return; older records have no returns."""
+    (tmp_path / "s.toml").write_text(STUDY, encoding="utf-8")
+    changed_file(tmp_path / "prices.parquet", pl.col("close"))
+    assert marketimpact("register", "s.toml", "--prices", "prices.parquet", cwd=tmp_path).returncode == 0
+    changed_file(tmp_path / "prices.parquet", pl.col("close") * 0.9973)
+    plan = read_study(tmp_path / "s.toml")
+    source = mi.FilePrices(tmp_path / "prices.parquet")
+    analysis = registered_analysis(tmp_path / "s.registration.toml", plan, exploratory=False)
+    market = plan.market_until(date(2025, 6, 29), source)
+    # the package takes other prices than the sample's for real ones
+    analysis = replace(analysis, simulated=market.simulated)
+    with pytest.warns(mi.MarketImpactWarning, match="but no security has another number or standard deviation"):
+        noted = compare_prices(analysis, plan, source, market)
+    assert noted.notes[-1].endswith("as where a vendor adjusts closes anew after a dividend or split.")
+    older = {name: value for name, value in analysis.prices.items() if name != "returns"}
+    with pytest.warns(mi.MarketImpactWarning, match="may have adjusted them anew, or somebody changed them"):
+        compare_prices(replace(analysis, prices=older), plan, source, market)
+    late = mi.FilePrices(pl.read_parquet(tmp_path / "prices.parquet").filter(pl.col("date") > date(2025, 7, 1)))
+    with pytest.warns(mi.MarketImpactWarning, match="cannot be read any more"):
+        compare_prices(analysis, plan, late, market)
+    changed = replace(analysis, differences=("study.title",))
+    assert compare_prices(changed, plan, source, market) is changed
 
 
 def test_a_study_that_differs_is_exploratory_throughout(ran):

@@ -345,8 +345,8 @@ def test_a_donor_with_news_of_its_own_is_named():
             np.testing.assert_allclose(row["sar_day0"], ar / forecast.se_obs[0], rtol=1e-9)
             np.testing.assert_allclose(row["contribution"], -row["weight"] * ar, rtol=1e-9)
         told = " ".join(repr(result).split())
-        assert "Donor news: D2 moved by +1" in told
-        assert "beyond its benchmark on" in told
+        assert "Donor news: beyond what the benchmark explains, D2 moved by +1" in told
+        assert "standard errors; adds −" in told
     unused = STUDY.but(model=mi.PeerMean((*DONOR_NAMES, "F0"))).run(events(), market_of(benchmark, firms, donors))
     assert unused.donors.filter(~pl.col("used"))["ar_day0"].null_count() == unused.donors.filter(~pl.col("used")).height
 

@@ -351,11 +351,19 @@ def test_lengths_of_time(text, minutes):
 @pytest.mark.parametrize(
     ("options", "part"),
     [({"benchmark": "QQQ"}, "no bars of 'QQQ'"), ({"symbols": ["NVDA", "TSM"]}, "no bars of 'TSM'"),
+     ({"symbols": ["NVDA", "amd"]}, "no bars of 'amd'. Did you mean 'AMD'?"), ({"symbols": []}, "names no security"),
      ({"symbols": "NVDA"}, "is text"), ({"after": "0min"}, "too short")],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_refused(bars, options, part):
     with pytest.raises(mi.SpecificationError, match=part):
         mi.bar_moves(news(INSTANTS), bars, **options)
+
+
+def test_symbols_may_be_any_list(bars):
+    found = [mi.bar_moves(news(INSTANTS[:2]), bars, symbols=names) for names in (["AMD"], pl.Series(["AMD"]), {"AMD"})]
+    assert found[0].height == 2
+    assert found[1].equals(found[0])
+    assert found[2].equals(found[0])
 
 
 def dated_rows(part: pl.DataFrame) -> pl.DataFrame:

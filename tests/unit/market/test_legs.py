@@ -168,13 +168,39 @@ def test_a_fund_without_prices_is_no_error_and_the_benchmark_stands_in(prices):
     assert "Bars has no opens of FUND, the leg_benchmark on XNYS" in night.notes
 
 
+def without_opens(prices, symbol, lacking):
+    """Prices without the opens of a symbol on the sessions number `lacking` says, of its own."""
+    number = pl.int_range(pl.len()).over("symbol")
+    is_known = (pl.col("symbol") != symbol) | ~lacking(number)
+    return prices.with_columns(pl.when(is_known).then("open").alias("open"))
+
+
 def test_the_benchmark_stands_in_for_a_fund_with_opens_on_few_sessions(prices):
-    dates = prices["date"].unique().sort()
-    is_early = (pl.col("symbol") == "FUND") & (pl.col("date") < dates[len(dates) // 2])
-    night = load(prices.with_columns(pl.when(~is_early).then("open").alias("open"))).legs("overnight")
+    n = prices.filter(pl.col("symbol") == "FUND").height
+    night = load(without_opens(prices, "FUND", lambda row: row % 5 == 3)).legs("overnight")
     assert night.securities["benchmark"].to_list() == ["FUND.SS", "FUND.SS", "^NY", "^NY", "^NY"]
-    few = "Bars has no opens of FUND, the leg_benchmark on XNYS, on 90% of the sessions with an open of the benchmark"
-    assert any(note.startswith(few) for note in night.notes)
+    known = n - len(range(3, n, 5))
+    few = f"Bars has opens of FUND, the leg_benchmark on XNYS, on {known} of the {n} sessions with an open of the"
+    assert f"{few} benchmark from 2024-01-02 on, fewer than 90%: the benchmark stands in" in night.notes
+
+
+def test_a_fund_keeps_its_place_from_its_first_open_on(prices):
+    dates = prices.filter(pl.col("symbol") == "FUND")["date"]
+    n = len(dates)
+    late = load(without_opens(prices, "FUND", lambda row: row < n // 4))
+    night = late.legs("overnight")
+    assert night.securities["benchmark"].to_list() == ["FUND.SS", "FUND.SS", "FUND", "FUND", "FUND"]
+    note = f"from {dates[n // 4]} on only: legs of the {n // 4} sessions before have no benchmark"
+    assert any(note in one for one in night.notes)
+    assert not any("from " in one and "on only" in one for one in late.legs("session").notes)
+    opens, closes = bars_of(prices, "FUND")
+    known = own(night, "NYA", "market")
+    assert np.isnan(known[: n // 4]).all()
+    np.testing.assert_allclose(known[n // 4 :], (opens[1:] / closes[:-1] - 1)[n // 4 - 1 :], atol=1e-14)
+    later = load(without_opens(prices, "FUND", lambda row: row < 3 * n // 4)).legs("overnight")
+    assert later.securities["benchmark"].to_list() == ["FUND.SS", "FUND.SS", "^NY", "^NY", "^NY"]
+    few = f"{n - 3 * n // 4} of the {n} sessions with an open of the benchmark, fewer than 50%"
+    assert any(few in note for note in later.notes)
 
 
 def test_a_benchmark_without_opens_is_warned_about(prices):
@@ -191,6 +217,25 @@ def test_securities_without_opens_are_named(prices):
     assert "without opens, and so without this leg: NYC" in night.notes
     result = STUDY.run(EVENTS.with_columns(symbol=pl.col("symbol").replace("NYB", "NYC")), night)
     assert result.attrition.select("event_id", "reason").rows() == [("a:NYB", "too_few_observations")]
+
+
+def test_an_event_without_a_leg_says_which_opens_are_missing(prices):
+    # the estimation window of 2024-11-05 is [-120, -11]: 110 sessions, of which NYB has opens on the last 20
+    sessions = prices.filter(pl.col("symbol") == "NYB")["date"]
+    last = sessions.index_of(date(2024, 11, 5)) - 11
+    partly = without_opens(prices, "NYB", lambda row: row < last - 19)
+    gone = partly.with_columns(pl.when(pl.col("symbol") != "NYA").then("open").alias("open"))
+    reasons = dict(STUDY.run(EVENTS, load(gone).legs("overnight")).attrition.select("event_id", "detail").iter_rows())
+    window = "estimation returns in [-120, -11], min_observations is 60"
+    nothing = f"the security has no usable opens: 0 {window}"
+    few = f"the security has usable opens on 20 of 110 sessions: 20 {window}"
+    assert reasons == {"a:NYA": nothing, "b:NYA": nothing, "a:NYB": few}
+    closed = prices.with_columns(pl.when(~pl.col("symbol").is_in(["^NY", "FUND"])).then("open").alias("open"))
+    with pytest.warns(mi.MarketImpactWarning, match="no opens of the benchmark"):
+        night = load(closed).legs("overnight")
+    attrition = STUDY.run(EVENTS, night).attrition
+    assert attrition["reason"].unique().to_list() == ["no_benchmark"]
+    assert attrition["detail"][0] == "the benchmark of NYA has no usable opens"
 
 
 def test_a_sector_proxy_is_no_index_that_a_fund_stands_for(prices):

@@ -212,3 +212,11 @@ def test_real_prices_agree_with_published_moves(shared):
     assert nvidia[date(2025, 8, 12)] == pytest.approx(0.0060, abs=5e-5)
     assert cambricon[date(2025, 8, 12)] == pytest.approx(0.20, abs=5e-5)
     assert {TYPHOON, BLACK_RAIN} <= set(market.repairs.filter(pl.col("action") == "closed")["date"])
+
+
+@pytest.mark.parametrize("name", [pl.col("ret"), "rett", 3, ["symbol", "ret"]])
+def test_what_is_no_column_of_the_panel_is_refused(name):
+    market = load(prices())
+    assert market.select("symbol", "ret").equals(market.panel.select("symbol", "ret"))
+    with pytest.raises(mi.SpecificationError, match=r"is no name of a column .* use market.panel.select\(\)"):
+        market.select("symbol", name)

@@ -86,6 +86,46 @@ def test_every_format_and_the_terminal_have_the_legs(result, brief, tmp_path):
     assert chosen["se"].null_count() == 0
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_csv_of_the_brief_has_the_legs_of_every_event(result, sign, tmp_path):
+    """Returns by plain closes and opens; abnormal ones have the sign of the result."""
+    made = mi.brief(result.signed(dict.fromkeys(result.events["group"].unique(), sign), by="group"))
+    made.save(tmp_path / "brief.csv")
+    rows = pl.read_csv(tmp_path / "brief.csv", infer_schema_length=None, try_parse_dates=True)
+    prices = mi.SamplePrices().read(SYMBOLS).frame.with_columns(before=pl.col("close").shift(1).over("symbol"))
+    own = rows.join(prices, on=["symbol", "date"], how="left", validate="m:1")
+    plain = {"session": own["close"] / own["before"], "overnight": own["open"] / own["before"],
+             "day": own["close"] / own["open"]}  # fmt: skip
+    of_legs = report.tables(result)["car_by_leg"]
+    for leg, ratio in plain.items():
+        has_leg = own[f"ret_{leg}_leg"].is_not_null()
+        assert (own[f"ret_{leg}_leg"] - (ratio - 1)).abs().drop_nulls().max() < 1e-12
+        cars = own.select("event_id").join(of_legs.filter(pl.col("leg") == leg), on="event_id", how="left")["car"]
+        assert has_leg.to_list() == cars.is_not_null().to_list()
+        assert (own[f"car_{leg}_leg"] - sign * cars).abs().drop_nulls().max() < 1e-12
+    late = rows.filter(pl.col("ret_overnight_leg").is_null())
+    assert late.height == 2
+    assert all("overnight: the window has no overnight leg after the news" in note for note in late["legs_note"])
+    assert not {name for name in mi.brief(study_of(WithoutOpens())).firms.columns if name.endswith("_leg")}
+
+
+def test_a_firm_without_opens_is_a_reason(result):
+    class Partly:
+        def read(self, symbols, first=None, last=None):
+            table = mi.SamplePrices().read(symbols, first, last)
+            own = pl.when(pl.col("symbol") != "AMD").then("open").alias("open")
+            return type(table)(**{**vars(table), "frame": table.frame.with_columns(own)})
+
+    made = mi.brief(study_of(Partly()))
+    assert "Without overnight and day (US; 2 events): too_few_observations: the security has no usable opens: 0" in (
+        made.legs.table().note
+    )
+    lacking = made.firms.filter(pl.col("symbol") == "AMD")
+    assert lacking["ret_session_leg"].null_count() == 0
+    assert lacking["ret_day_leg"].null_count() == lacking.height == 2
+    assert all("day: too_few_observations: the security has no usable opens" in note for note in lacking["legs_note"])
+
+
 def test_benchmark_and_absence_of_legs_are_chosen(result, tmp_path):
     content = report.report_content(result, legs="benchmark")
     note = report.brief_of(content).legs.table().note

@@ -113,7 +113,7 @@ def test_a_share_is_distinguished_from_the_index_of_its_number():
         (eastmoney(), mi.DataError, "has no column of codes"),
         ({"688981": eastmoney(股票代码="688012")}, mi.DataError, "rows of other codes: '688012'"),
         ({"688981": eastmoney().rename(columns={"收盘": "价格"})}, mi.DataError, "'价格'.*of no layout"),
-        ({"688981": eastmoney(收盘=["8", "x"])}, mi.DataError, "688981.SS: close 'x'"),
+        ({"688981": eastmoney(收盘=["8", "x"])}, mi.DataError, "688981.SS on 2024-01-09: close 'x'"),
         ({"688981": eastmoney(收盘=[8.0, -0.05])}, mi.DataError, "1 closes at or below zero.*subtracts dividends"),
         ({"688981": eastmoney(日期=[MON, MON])}, mi.DataError, "the key must not repeat"),
         ({}, mi.SpecificationError, "frames is empty"),

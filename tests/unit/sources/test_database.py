@@ -88,7 +88,7 @@ def test_dates_of_another_form_are_refused_rather_than_compared(lite):
 
 def test_a_number_column_with_one_text_in_it(lite):
     lite.execute("update prices set close = 'n/a' where symbol = 'NVDA' and date = '2024-01-10'")
-    with pytest.raises(mi.DataError, match=r"1 row with a value .* NVDA: close 'n/a'"):
+    with pytest.raises(mi.DataError, match=r"1 row with a value .* NVDA on 2024-01-10: close 'n/a'"):
         mi.DatabasePrices(lite, "prices").read(["NVDA", "AMD"])
     assert mi.DatabasePrices(lite, "prices").read(["AMD"]).frame["close"].to_list() == [100.0] * 3
 

@@ -170,7 +170,7 @@ def test_one_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (PLAIN.replace("2.75", "n/a"), "NVDA: close 'n/a'"),
+        (PLAIN.replace("2.75", "n/a"), "NVDA on 2024-01-09: close 'n/a'"),
         (PLAIN.replace("2024-01-09", "09.01.2024"), "NVDA: date '09.01.2024'"),
         (PLAIN.replace("2.75", "-2.75"), "close must be above zero: 1 row"),
         (PLAIN.replace("2024-01-09", "2024-01-08"), "the key must not repeat"),

@@ -236,7 +236,7 @@ def test_batches_of_other_types_are_united_as_one_would_be(monkeypatch):
         monkeypatch.setattr(limits, "SYMBOLS_PER_STATEMENT", size)
         source = mi.DatabasePrices(connection, "prices")
         assert source.read(["AMD", "MU", "TSM"]).frame["close"].to_list() == [1.5, 2.5, 3.0]
-        with pytest.raises(mi.DataError, match="NVDA: close 'n/a'"):
+        with pytest.raises(mi.DataError, match="NVDA on 2024-01-08: close 'n/a'"):
             source.read(["AMD", "MU", "NVDA", "TSM"])
     connection.close()
 

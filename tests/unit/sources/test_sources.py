@@ -172,7 +172,8 @@ def test_an_open_under_another_name_is_noted():
 def test_an_unreadable_open_is_refused(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("symbol,date,close,open\nNVDA,2024-01-08,1,n/a\nNVDA,2024-01-09,2,\nAMD,2024-01-08,3,0\n")
-    with pytest.raises(DataError, match=r"1 row with a value that is no date or number, such as NVDA: open 'n/a'"):
+    message = r"1 row with a value that is no date or number, such as NVDA on 2024-01-08: open 'n/a'"
+    with pytest.raises(DataError, match=message):
         FilePrices(path).read(["NVDA"])
     assert FilePrices(path).read(["AMD"]).frame["open"].to_list() == [0.0]
 
@@ -210,8 +211,21 @@ def test_broken_rows_of_others_are_counted(tmp_path):
         "AMD,2024-01-08,n/a\nAMD,08.01.2024,1\nAMD,2024-01-09,-4\n,2024-01-09,1\nAMD,2024-01-10,3\n"
     )
     assert FilePrices(path).read(["NVDA"]).notes == ("4 rows of symbols not requested break the rules of prices.",)
-    with pytest.raises(DataError, match=r"2 rows with a value .* AMD: adj_close 'n/a'; AMD: date '08.01.2024'"):
+    with pytest.raises(
+        DataError, match=r"2 rows with a value .* AMD on 2024-01-08: adj_close 'n/a'; AMD: date '08.01.2024'"
+    ):
         FilePrices(path).read(["AMD"])
+
+
+def test_text_on_other_dates_stops_nothing(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text(
+        "symbol,date,close\nNVDA,2024-01-08,1\nAMD,2024-01-08,3\nNVDA,2024-01-09,2\nAMD,2024-01-09,xxx\n"
+        "NVDA,2024-01-10,xxx\n"
+    )
+    assert FilePrices(path).read(["NVDA", "AMD"], last=MON).frame["close"].to_list() == [3.0, 1.0]
+    with pytest.raises(DataError, match="such as AMD on 2024-01-09: close 'xxx'; NVDA on 2024-01-10: close 'xxx'"):
+        FilePrices(path).read(["NVDA", "AMD"])
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,32 @@ def test_a_volume_that_was_corrected_is_a_conflict_too(store):
     assert conflicts["volume"].to_list() == [10.0, None, 11.0, None, 12.0, None]
 
 
+@pytest.mark.parametrize(("stored", "given"), [(5, 1), (1, 5), (5, 15)])
+def test_bars_of_another_length_are_refused_and_nothing_is_written(store, stored, given):
+    def spaced(minutes: int, symbols: tuple[str, ...]) -> mi.BarFiles:
+        number = (pl.col("start") - FIRST) / FIVE
+        frame = week(0, 40, symbols=symbols).bars.with_columns(
+            start=FIRST + number.cast(pl.Int64) * pl.duration(minutes=minutes)
+        )
+        return mi.BarFiles(frame, stamps="start")
+
+    collected(store, spaced(stored, ("NVDA",)))
+    before = files(store)
+    words = f"has {stored}-minute bars of NVDA under the name 'test 5m', and .* has {given}-minute bars. .* Give the"
+    with pytest.raises(mi.SpecificationError, match=words):
+        collected(store, spaced(given, ("AMD", "NVDA")))
+    assert files(store) == before
+    mi.StoredBars(spaced(given, ("AMD", "NVDA")), store, vendor="other").read_bars(["NVDA", "AMD"])
+    assert len(files(store)) == 3
+
+
+def test_a_few_bars_with_a_hole_are_of_no_other_length(store):
+    collected(store, week(0, 20))
+    hole = week(20, 23).bars.filter(pl.col("start") != FIRST + 21 * FIVE)
+    table = collected(store, mi.BarFiles(hole, stamps="start"))
+    assert closes(table) == [*(100.0 + k for k in range(21)), 122.0]
+
+
 def test_bars_and_prices_live_in_one_store(store):
     collected(store, week(0, 6))
     assert store.symbols().is_empty()
@@ -154,6 +180,7 @@ def test_stamps_without_a_zone_are_refused_and_stored_when_it_is_said(store):
     ("options", "words"),
     [
         ({"source": None, "vendor": ""}, "Give vendor="),
+        ({"vendor": ""}, r"BarFiles\(frame\) does not say whose bars .* Give vendor=, .* 'BarFiles IBKR 5m'"),
         ({"source": 3}, "has no read_bars"),
         ({"keep": "best"}, "Give 'first' or 'last'"),
         ({"store": "folder"}, "is not a PriceStore"),
@@ -161,7 +188,7 @@ def test_stamps_without_a_zone_are_refused_and_stored_when_it_is_said(store):
 )
 def test_options_that_cannot_be(options, words):
     with pytest.raises(mi.SpecificationError, match=words):
-        mi.StoredBars(**{"source": week(0, 1), **options})
+        mi.StoredBars(**{"source": week(0, 1), "vendor": "test 5m", **options})
 
 
 def test_vendors_are_kept_apart_and_named_by_their_interval(store):
