@@ -28,7 +28,7 @@ class BarPath:
     ----------
     frame : polars.DataFrame
         One row per announcement, security and point: ``announcement_id, symbol, mic, starts_at, minute, at, ret, ar,
-        point_low, point_high, band_low, band_high, p_value, n_days``; see `bar_path`.
+        point_low, point_high, band_low, band_high, p_value, n_days, quote_at, note``; see `bar_path`.
     attrition : polars.DataFrame
         ``announcement_id, symbol, note``: announcements and securities without a path, and why.
     level : float
@@ -138,6 +138,8 @@ class BarPath:
             )
         if moved.height < paths:
             lines.append(f"  {paths - moved.height} stayed inside")
+        if noted := self.frame.filter(pl.col("note") != "").select("announcement_id", "symbol").n_unique():
+            lines.append(f"  {count(noted, 'path')} with a note (see .frame)")
         if self.attrition.height:
             lines.append(f"  {self.attrition.height} without a path (see .attrition)")
         return [*lines, *([f"  {SIMULATED_TABLE}"] if self.simulated else [])]

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from marketimpact.analyses.bar_path_results import BarPath, outside_band
-from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days
+from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days, spans_of
 from marketimpact.analyses.bars import UNKNOWN_INSTANT, check_days, why_untested
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike, to_polars
@@ -21,6 +22,7 @@ from marketimpact.core.whole_numbers import is_number
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference.same_clock import path_band
 from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series, read_instants
+from marketimpact.market.bar_quotes import has_split, quote_ages, split_note, splits_of, trading_until
 from marketimpact.market.bar_windows import UTC_TIME, microseconds, quotes_at
 from marketimpact.market.bars import Bars, BarSeries
 
@@ -32,8 +34,12 @@ MOST_POINTS = 2_000
 _COLUMNS: dict[str, Any] = {
     "announcement_id": pl.String, "symbol": pl.String, "mic": pl.String, "starts_at": UTC_TIME, "minute": pl.Float64,
     "at": UTC_TIME, "ret": pl.Float64, "ar": pl.Float64, "point_low": pl.Float64, "point_high": pl.Float64,
-    "band_low": pl.Float64, "band_high": pl.Float64, "p_value": pl.Float64, "n_days": pl.Int64,
+    "band_low": pl.Float64, "band_high": pl.Float64, "p_value": pl.Float64, "n_days": pl.Int64, "quote_at": UTC_TIME,
+    "note": pl.String,
 }  # fmt: skip
+#: Columns that are null at points with an old quote; columns that `first_movers` needs not.
+_MAY_LACK = ("ar", "point_low", "point_high", "band_low", "band_high", "p_value")
+_EXTRA = ("quote_at", "note")
 _ATTRITION: dict[str, Any] = {"announcement_id": pl.String, "symbol": pl.String, "note": pl.String}
 _ORDER: dict[str, Any] = {
     "announcement_id": pl.String, "order": pl.Int64, "symbol": pl.String, "mic": pl.String, "starts_at": UTC_TIME,
@@ -70,13 +76,16 @@ def bar_path(
     -------
     BarPath
         Its `frame` has one row per announcement, security and point: ``announcement_id, symbol, mic, starts_at,
-        minute, at, ret, ar, point_low, point_high, band_low, band_high, p_value, n_days``. `ret` is the last quote at
-        or before `at` over that at `starts_at`, less one; `ar` is beyond the benchmark, by a market model of past
-        days. Between `point_low` and `point_high` lie past paths at that minute, between `band_low` and `band_high`
-        whole past paths on that side of the instant, but for `level` of them; both are around zero. `p_value` is the
-        share of paths, the event's too, with as large an excursion on that side. Announcements whose instant is not
-        known to the minute, and those with fewer than 20 past days, are in `attrition`, with the reason. `plot` draws
-        the path of one announcement with its band.
+        minute, at, ret, ar, point_low, point_high, band_low, band_high, p_value, n_days, quote_at, note``. `ret` is
+        the last quote at or before `at` over that at `starts_at`, less one, `quote_at` the end of its bar; `ar` is
+        beyond the benchmark, by a market model of past days. Between `point_low` and `point_high` lie past paths at
+        that minute, between `band_low` and `band_high` whole past paths on that side of the instant, but for `level`
+        of them; both are around zero. `p_value` is the share of paths, the event's too, with as large an excursion on
+        that side. `ar` and bands are null where a bar is missing and the last quote is older than `step`, as in a
+        halt; no band counts such points. `note` says so, that trading stopped before the end, that a jump like a split
+        lies in the path, or that the benchmark has no bars. Announcements whose instant is not known to the minute,
+        those with fewer than 20 past days, and those with a quote at the end older than half the path after are in
+        `attrition`, with the reason. `plot` draws the path of one announcement with its band.
 
     Raises
     ------
@@ -85,7 +94,8 @@ def bar_path(
 
     Notes
     -----
-    Bands rank whole paths, so that many points are no multiple tests. After the close the last quote stays.
+    Bands rank whole paths, so that many points are no multiple tests. After the close the last quote stays, of past
+    days that of the same clock, also where they closed later; past days that closed earlier are left out.
 
     Examples
     --------
@@ -104,7 +114,7 @@ def bar_path(
     instants = read_instants(announcements)
     exact = instants.filter(pl.col("earliest") == pl.col("latest"))
     unknown = instants.filter(pl.col("earliest") != pl.col("latest"))["announcement_id"].to_list()
-    news = np.unique(exact["earliest"].to_numpy())
+    news = spans_of(instants)
     frames: list[pl.DataFrame] = [pl.DataFrame(schema=_COLUMNS)]
     attrition: list[tuple[str, str, str]] = []
     for pair in pairs_of_series(bars, chosen_symbols(bars, benchmark, symbols), benchmark):
@@ -134,47 +144,67 @@ def _points(first: object, last: object, step: object) -> Ints:
     return np.arange(-before, after + 1, dtype=np.int64) * size
 
 
-def _past(pair: Pair, instants: Ints, points: Ints, *, days: int, news: Ints) -> Iterator[PastDays]:
+def _past(pair: Pair, instants: Ints, points: Ints, *, days: int, news: tuple[Ints, Ints]) -> Iterator[PastDays]:
     """Find the window of each whole path and its past days.
 
     The quote at the instant is the last one there, and the volatility that known before the path.
     """
-    volatility = Volatility(pair.own)
+    volatility, splits = Volatility(pair.own), splits_of(pair.own)
     for past in past_days(pair, volatility, instants, (0, int(points[-1])), days=days, news=news):
         rows = np.maximum(quotes_at(pair.own, past.windows.start + points[0]), 0)
-        known = volatility.before(rows)
-        yield replace(past, volatility=known, usable=past.usable & np.isfinite(known))
+        known = volatility.before(rows, volatility.session_bars(rows[:1]))
+        usable = past.usable & np.isfinite(known)
+        usable[1:] &= ~has_split(splits, rows, past.windows.first)[1:]
+        note = split_note(pair.own, splits, int(rows[0]), int(past.windows.first[0]))
+        yield replace(past, volatility=known, usable=usable, note="; ".join(filter(None, (past.note, note))))
 
 
 def _path(pair: Pair, past: PastDays, points: Ints, announcement_id: str, level: float) -> pl.DataFrame:
-    """Follow one security around one announcement."""
+    """Follow one security around one announcement; after trading stopped every path keeps its last quote."""
     start = past.windows.start[past.usable]
-    paths = _cumulative(pair.own, start, points)
+    reached = np.minimum(points, past.windows.closed[0]) if past.windows.stop[0] else points
+    paths = _cumulative(pair.own, start, reached)
+    at, step = start[0] + reached, int(points[1] - points[0])
+    rows, is_old = _old_quotes(pair.own, at, step)
     other = None
     if pair.benchmark is not None and np.isfinite(past.benchmark[0]):
-        other = _cumulative(pair.benchmark, start, points)
-    scale = past.volatility[past.usable]
-    parts = []
+        other = _cumulative(pair.benchmark, start, reached)
+        is_old |= _old_quotes(pair.benchmark, at, step)[1]
+    found = {name: np.full(len(points), np.nan) for name in ("ar", "point_high", "band_high", "p_value")}
     for side in (points <= 0, points > 0):
-        if not side.any():
+        fresh = side & ~is_old
+        if not fresh.any():
             continue
-        band = path_band(paths[:, side], None if other is None else other[:, side], scale, level)
-        parts.append(
-            pl.DataFrame(
-                {
-                    "minute": points[side] / _MINUTE, "at": start[0] + points[side], "ret": paths[0, side],
-                    "ar": band.ar, "point_low": -band.pointwise, "point_high": band.pointwise,
-                    "band_low": -band.half_width, "band_high": band.half_width,
-                    "p_value": np.full(int(side.sum()), band.p_value),
-                }
-            )
+        band = path_band(
+            paths[:, fresh], None if other is None else other[:, fresh], past.volatility[past.usable], level
+        )
+        found["ar"][fresh], found["point_high"][fresh], found["band_high"][fresh] = (
+            band.ar, band.pointwise, band.half_width,
         )  # fmt: skip
-    facts = {"announcement_id": announcement_id, "symbol": pair.own.symbol, "mic": pair.own.hours.mic}
-    whole = pl.concat(parts).with_columns(pl.lit(value).alias(name) for name, value in facts.items())
-    counted = whole.with_columns(starts_at=pl.lit(int(start[0])), n_days=pl.lit(len(start) - 1)).with_columns(
-        pl.col("at", "starts_at").cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
+        found["p_value"][side] = band.p_value
+    notes = past.note, _note_of_old(is_old), pair.note
+    values = {
+        "announcement_id": announcement_id, "symbol": pair.own.symbol, "mic": pair.own.hours.mic,
+        "starts_at": int(start[0]), "minute": points / _MINUTE, "at": start[0] + points, "ret": paths[0],
+        "n_days": len(start) - 1, "quote_at": pair.own.end[rows], "note": "; ".join(filter(None, notes)),
+        "point_low": -found["point_high"], "band_low": -found["band_high"], **found,
+    }  # fmt: skip
+    return pl.DataFrame(values).select(
+        (pl.col(name).fill_nan(None) if name in _MAY_LACK else pl.col(name)).cast(dtype)
+        for name, dtype in _COLUMNS.items()
     )
-    return counted.select(pl.col(name).cast(dtype) for name, dtype in _COLUMNS.items())
+
+
+def _old_quotes(series: BarSeries, instants: Ints, step: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """Find the row of the last quote at points of a path, and whether a bar is missing and it is older than a step."""
+    rows = np.maximum(quotes_at(series, instants), 0)
+    reach, _ = trading_until(series, instants, rows)
+    return rows, np.asarray(quote_ages(series, reach, rows) > step)
+
+
+def _note_of_old(is_old: NDArray[np.bool_]) -> str:
+    n = int(is_old.sum())
+    return f"no abnormal return at {n} of {len(is_old)} points: a halt, a hole or few trades" if n else ""
 
 
 def _cumulative(series: BarSeries, start: Ints, points: Ints) -> Floats:
@@ -247,15 +277,16 @@ def _read(path: pl.DataFrame) -> pl.DataFrame:
     DataError
         For columns that are absent or hold something else.
     """
-    lacking = [name for name in _COLUMNS if name not in path.columns]
+    needed = {name: kind for name, kind in _COLUMNS.items() if name not in _EXTRA}
+    lacking = [name for name in needed if name not in path.columns]
     if lacking:
         raise DataError(f"path lacks {listed(lacking, quoted=False)}. Give what mi.bar_path returns.")
-    odd = [name for name, kind in _COLUMNS.items() if not _fits(path.schema[name], kind)]
+    odd = [name for name, kind in needed.items() if not _fits(path.schema[name], kind)]
     if odd:
         raise DataError(
             f"path: {odd[0]} is of type {path.schema[odd[0]]}, not {_COLUMNS[odd[0]]}. Give what mi.bar_path returns."
         )
-    return path.select(pl.col(name).cast(kind) for name, kind in _COLUMNS.items())
+    return path.select(pl.col(name).cast(kind) for name, kind in needed.items())
 
 
 def _fits(given: pl.DataType, wanted: Any) -> bool:

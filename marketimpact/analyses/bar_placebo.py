@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
-from marketimpact.market.bar_moves import Pair
-from marketimpact.market.bar_windows import BarWindows, returns_of, synchronous_returns, windows_at
+from marketimpact.market.bar_moves import Pair, PairSplits
+from marketimpact.market.bar_quotes import early_closes
+from marketimpact.market.bar_windows import BarWindows, returns_of, synchronous_returns, window_note, windows_at
 from marketimpact.market.bars import BarSeries
 
-__all__ = ["PastDays", "Volatility", "past_days", "past_instants"]
+__all__ = ["PastDays", "Volatility", "past_days", "past_instants", "spans_of"]
 
 #: Sessions over which the recent volatility is averaged, beside the last one: half the weight each.
 WEEK = 5
+#: Rows of `STOPS`: the close, and the last of those at a time that is known before, the close and the break.
+AT_CLOSE, SCHEDULED = 1, 2
 #: The quote before a placebo window may be this old, where the event's was not older.
 LONGEST_AGE = 60 * 60 * 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,6 +40,8 @@ class PastDays:
         the window; NaN where unknown.
     usable : (K + 1,) array
         Whether a window can be compared.
+    note : str
+        Why the event's window has no return, or what weakens it; empty for nothing.
     """
 
     windows: BarWindows
@@ -43,6 +49,7 @@ class PastDays:
     benchmark: Floats
     volatility: Floats
     usable: NDArray[np.bool_]
+    note: str
 
 
 class Volatility:
@@ -55,17 +62,31 @@ class Volatility:
     def __init__(self, series: BarSeries) -> None:
         size = np.abs(np.log(series.close / series.open))
         self.total = np.concatenate([[0.0], np.cumsum(size)])
-        days = np.unique(np.searchsorted(series.hours.closes, series.start, side="right"))
-        self.per_day = max(round(len(series.start) / max(len(days), 1)), 1)
+        day = np.searchsorted(series.hours.closes, series.start, side="right")
+        self.first_rows = np.unique(day, return_index=True)[1]
+        self.counts = np.diff(self.first_rows)
 
-    def before(self, rows: Ints) -> Floats:
-        """Return the volatility known at the close of bars; NaN with less than half a session before."""
+    def session_bars(self, rows: Ints) -> Ints:
+        """Count the bars of a usual session before each row: the median over all whole days before its day.
+
+        Where there is none, the bars up to the row.
+        """
+        day, place = np.unique(np.searchsorted(self.first_rows, rows, side="right") - 1, return_inverse=True)
+        usual = np.array([round(float(np.median(self.counts[:k]))) if k > 0 else 0 for k in day], dtype=np.int64)[place]
+        return np.asarray(np.maximum(np.where(usual > 0, usual, rows + 1), 1))
+
+    def before(self, rows: Ints, session_bars: int | Ints) -> Floats:
+        """Return the volatility known at the close of bars; NaN with less than half a session before.
+
+        A session has `session_bars`, the same for an event and its past days: of the event's row, so that no later bar
+        counts.
+        """
         upto = rows + 1
         means = []
-        for length in (self.per_day, WEEK * self.per_day):
+        for length in (session_bars, np.multiply(session_bars, WEEK)):
             count = np.minimum(upto, length)
             means.append((self.total[upto] - self.total[upto - count]) / np.maximum(count, 1))
-        known = (upto >= self.per_day / 2) & (means[0] + means[1] > 0)
+        known = (upto >= np.divide(session_bars, 2)) & (means[0] + means[1] > 0)
         return np.where(known, (means[0] + means[1]) / 2.0, np.nan)
 
 
@@ -83,18 +104,33 @@ def past_instants(series: BarSeries, instant: int, days: int) -> Ints:
     return np.asarray(past[::-1][:days] + of_day, dtype=np.int64)
 
 
+def spans_of(instants: pl.DataFrame) -> tuple[Ints, Ints]:
+    """Return from when to when each announcement can have come, of ``earliest, latest``: sorted by the first."""
+    ordered = instants.sort("earliest", "latest")
+    return ordered["earliest"].to_numpy(), ordered["latest"].to_numpy()
+
+
 def past_days(
-    pair: Pair, volatility: Volatility, instants: Ints, lengths: tuple[int, int], *, days: int, news: Ints
+    pair: Pair,
+    volatility: Volatility,
+    instants: Ints,
+    lengths: tuple[int, int],
+    *,
+    days: int,
+    news: tuple[Ints, Ints],
 ) -> list[PastDays]:
     """Find the windows of announcements, and for each the same clock window on past sessions.
 
     Where the security did not trade at an instant, its past windows start at the clock of the bar that met the news,
-    and have the gap before it too: the night from the last quote on, or the break and `before` it. Past windows are
-    left out that have no return, an older quote before them, or another announcement of `news` (sorted) in them. All
-    windows are computed at once: a thousand calls of numpy for a few rows each cost more than the rows.
+    and have the gap before it too: the night from the last quote on, or the break and `before` it. Where trading
+    stopped in the event's window, its past windows end at the same clock; so too at an early close, also where later
+    bars follow. Past windows are left out that have no
+    return, an older quote before them, an earlier close or break, a jump like a split, or another announcement of
+    `news` (its spans, sorted) in them. All windows are computed at once: a thousand calls of numpy for a few rows each
+    cost more than the rows.
     """
     before, after = lengths
-    events = windows_at(pair.own, instants, before, after)
+    events, open_for = _events(pair.own, instants, before, after)
     groups = [
         np.concatenate([[instant], past_instants(pair.own, int(start), days)])
         for instant, start in zip(instants, events.start, strict=True)
@@ -107,26 +143,50 @@ def past_days(
     is_past = np.arange(len(event_of)) > event_of
     gap = is_past & np.repeat(events.waits, sizes)
     reach = np.where(gap, np.repeat(_break_before(pair.own, events, before), sizes), before)
-    windows = windows_at(pair.own, np.concatenate(groups), reach, after)
+    windows = windows_at(pair.own, np.concatenate(groups), reach, np.repeat(open_for, sizes))
     ret = returns_of(pair.own, windows)
     other = np.full(len(ret), np.nan)
     if pair.benchmark is not None:
         other = synchronous_returns(pair.benchmark, pair.own, windows)
-    known = volatility.before(windows.first)
-    usable = np.isfinite(ret) & np.isfinite(known) & ~(windows.waits & is_past)
-    usable &= ~_is_stale(pair.own, windows, before, event_of) & ~(_has_news(pair.own, windows, news) & is_past)
+    known = volatility.before(windows.first, np.repeat(volatility.session_bars(events.first), sizes))
+    splits = PairSplits.of(pair)
+    is_unlike = windows.waits | _has_news(pair.own, windows, news) | splits.between(windows)
+    is_unlike |= (windows.stop > 0) & (windows.stop <= SCHEDULED)
+    is_unlike |= early_closes(pair.own, windows.start, np.repeat(open_for, sizes)) >= 0
+    usable = np.isfinite(ret) & np.isfinite(known) & ~(is_unlike & is_past)
+    usable &= ~_is_stale(pair.own, windows, before, event_of)
     usable &= np.isfinite(other) | ~np.isfinite(other)[event_of]
+    closed, stop = windows.closed.copy(), windows.stop.copy()
+    closed[first], stop[first] = events.closed, events.stop  # windows of events now end where trading stopped
+    windows = replace(windows, closed=closed, stop=stop)
     parts = [slice(start, start + size) for start, size in zip(first, sizes, strict=True)]
     return [
         PastDays(
-            BarWindows(*(getattr(windows, name)[part] for name in _FIELDS)), ret[part], other[part], known[part],
-            usable[part],
+            _part(windows, part), ret[part], other[part], known[part], usable[part],
+            _event_note(events, splits, after, k),
         )
-        for part in parts
+        for k, part in enumerate(parts)
     ]  # fmt: skip
 
 
-_FIELDS = ("instant", "start", "first", "last", "waits", "status", "closed")
+def _events(series: BarSeries, instants: Ints, before: int, after: int) -> tuple[BarWindows, Ints]:
+    """Find the windows of announcements, and how long after their start trading went on as on other days."""
+    events = windows_at(series, instants, before, after)
+    early = early_closes(series, events.start, after)
+    if (early >= 0).any():  # in extended hours on a half day other days are in session: the window ends at the close
+        cut = windows_at(series, instants, before, np.where(early >= 0, early, after))
+        events = replace(cut, closed=np.maximum(early, cut.closed), stop=np.where(early >= 0, AT_CLOSE, cut.stop))
+    return events, np.where(events.stop > 0, events.closed, after)
+
+
+def _event_note(events: BarWindows, splits: PairSplits, after: int, row: int) -> str:
+    """Say why an event's window has no return, or what weakens it."""
+    jump = "" if events.status[row] else splits.note(events, row)
+    return "; ".join(filter(None, (window_note(events, after, row), jump)))
+
+
+def _part(windows: BarWindows, rows: slice) -> BarWindows:
+    return BarWindows(*(getattr(windows, field.name)[rows] for field in fields(windows)))
 
 
 def _break_before(series: BarSeries, events: BarWindows, before: int) -> Ints:
@@ -146,8 +206,9 @@ def _is_stale(series: BarSeries, windows: BarWindows, before: int, event_of: Int
     )
 
 
-def _has_news(series: BarSeries, windows: BarWindows, news: Ints) -> NDArray[np.bool_]:
-    """Mark windows with an announcement between their quotes."""
-    first = np.searchsorted(news, series.end[windows.first], side="left")
-    last = np.searchsorted(news, series.end[windows.last], side="right")
-    return np.asarray(last > first)
+def _has_news(series: BarSeries, windows: BarWindows, news: tuple[Ints, Ints]) -> NDArray[np.bool_]:
+    """Mark windows between whose quotes an announcement can have come: with a span that reaches into them."""
+    earliest, latest = news
+    begun = np.searchsorted(earliest, series.end[windows.last], side="right")
+    latest_yet = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(latest)])
+    return np.asarray(latest_yet[begun] >= series.end[windows.first])

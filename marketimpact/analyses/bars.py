@@ -12,14 +12,14 @@ import polars as pl
 import scipy
 from numpy.typing import NDArray
 
-from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days
+from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days, spans_of
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import SpecificationError
 from marketimpact.inference.same_clock import SameClock, same_clock
 from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series, read_instants
-from marketimpact.market.bar_windows import STATUS, UTC_TIME, closing_note, microseconds
+from marketimpact.market.bar_windows import UTC_TIME, microseconds
 from marketimpact.market.bars import Bars
 
 __all__ = ["LEAST_DAYS", "UNKNOWN_INSTANT", "bar_tests", "check_days", "tests_of_pairs", "why_untested"]
@@ -105,7 +105,10 @@ def bar_tests(
     weighted by the mean absolute return of bars before it, half over one session, half over five. `rank_p` needs no
     normality, so jumps in past windows do not distort it; its smallest value is ``1 / (n_days + 1)``. Use `p_value`
     and the interval for size, `rank_p` for whether. Securities at one instant share its shock, so their mean is
-    tested against its own past, never as independent. An instant not known to the minute has no test: see the range of
+    tested against its own past, never as independent. Where trading stops in the window, as on a half day, past
+    windows end at that clock too. Past windows in which trading stopped earlier, whose last quote is older than half of
+    them, or with a jump like a split or another announcement in them (anywhere between its bounds, where it is not
+    known to the minute) are left out. An instant not known to the minute has no test: see the range of
     `bar_moves`.
 
     Examples
@@ -138,7 +141,7 @@ def tests_of_pairs(pairs: Iterable[Pair], instants: pl.DataFrame, lengths: tuple
     days : int
         Past sessions, at most.
     """
-    news = np.unique(instants["earliest"].to_numpy())
+    news = spans_of(instants)
     moments, earliest = instants.rows(), instants["earliest"].to_numpy()
     units = [
         _unit(pair, moment, past)
@@ -159,7 +162,7 @@ def _unit(pair: Pair, moment: tuple[str, int, int], past: PastDays) -> _Unit:
         announcement_id, pair.own.hours.mic, pair.own.symbol, 1, pair.benchmark.symbol if pair.benchmark else None,
         int(past.windows.start[0]), bool(past.windows.waits[0]), past.windows.start, past.returns, past.benchmark,
         past.volatility, past.usable, why_untested(past) if earliest == latest else UNKNOWN_INSTANT,
-        tuple(filter(None, (closing_note(past.windows), pair.note))),
+        tuple(filter(None, (past.note, pair.note))),
     )  # fmt: skip
 
 
@@ -174,7 +177,7 @@ def check_days(days: object) -> None:
 def why_untested(past: PastDays) -> str:
     """Say why a window cannot be tested; empty where it can."""
     if past.windows.status[0]:
-        return STATUS[int(past.windows.status[0])]
+        return past.note
     if not np.isfinite(past.volatility[0]):
         return "less than half a session of bars before the window"
     n = int(past.usable[1:].sum())
@@ -248,7 +251,7 @@ def _numbers(found: SameClock) -> tuple[object, ...]:
 def _note(unit: _Unit, *, has_benchmark: bool) -> str:
     notes = list(unit.notes)
     if unit.benchmark is not None and not has_benchmark:
-        notes.append(f"{unit.benchmark} has no bar in the window, or never moved: nothing is subtracted")
+        notes.append(f"{unit.benchmark} has no bar in the window, an old one, or never moved: nothing is subtracted")
     lost = 1.0 - float(unit.usable[1:].mean())
     if lost > THIN:
         notes.append(f"{lost:.0%} of past sessions have no usable window: thin bars, holes, or other announcements")

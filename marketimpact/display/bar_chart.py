@@ -33,7 +33,7 @@ def bar_paths(
     ----------
     paths : polars.DataFrame
         ``symbol, starts_at, minute, at, ret, ar, band_low, band_high``, as `BarPath.frame` has them; the securities in
-        the order in which they are drawn, on one scale.
+        the order in which they are drawn, on one scale. Points without `ar` are not drawn.
     title : str
         The finding.
     subtitle : str
@@ -45,8 +45,9 @@ def bar_paths(
     compact : bool
         Whether plots are narrow and stand below each other, for phones.
     """
-    parts = paths.partition_by("symbol", maintain_order=True)
-    domain = line_domain([*paths["ar"], *paths["band_low"], *paths["band_high"]])
+    drawn = paths.drop_nulls("ar")
+    parts = drawn.partition_by("symbol", maintain_order=True)
+    domain = line_domain([*drawn["ar"], *drawn["band_low"], *drawn["band_high"]])
     columns = 1 if compact else min(COLUMNS, len(parts))
     size = COMPACT if compact else (ALONE if len(parts) == 1 else BESIDE_OTHERS)
     plots = [_plot(part, domain, size) for part in parts]

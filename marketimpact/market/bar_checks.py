@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import polars as pl
 
+from marketimpact.core.arrays import Floats, Ints
 from marketimpact.market.checks.findings import ERROR, NOTE, SCHEMA, WARNING, Finding
 
-__all__ = ["BAR_FINDINGS", "check_bars", "finding", "impossible_volume"]
+__all__ = ["BAR_FINDINGS", "check_bars", "finding", "impossible_volume", "split_rows"]
 
 BAR_FINDINGS: dict[str, Finding] = {
     found.name: found
@@ -56,6 +57,7 @@ BAR_FINDINGS: dict[str, Finding] = {
     )
 }  # fmt: skip
 _MINUTE = 60_000_000
+_FIVE_DAYS = 5 * 24 * 60 * _MINUTE
 #: A pause in a session is a halt from this many minutes, and bars, on.
 HALT_MINUTES, HALT_BARS = 10, 3
 #: Bars miss the opening or the close from this many minutes on, as a rule if on more than this share of sessions.
@@ -134,15 +136,31 @@ def _off_grid(bars: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval:
     yield from _counted(odd, symbol, "off_grid", f"of {bars.height} stamps off the grid of {interval // _MINUTE} min")
 
 
+def split_rows(start: Ints, opened: Floats, close: Floats) -> Ints:
+    """Find the rows of bars that open after a jump by about 1.5, 2, 3, ... that stays: bars not adjusted for a split.
+
+    Parameters
+    ----------
+    start : (T,) array
+        Microseconds since 1970, sorted.
+    opened, close : (T,) arrays
+        First and last prices of the bars.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moves = np.abs(np.log(opened[1:] / close[:-1]))
+        rows = np.flatnonzero(moves > SPLIT * 0.9) + 1
+        ratio = np.exp(moves[rows - 1])
+        near = ((np.abs(ratio - np.rint(ratio)) < 0.15 * ratio) & (np.rint(ratio) >= 2)) | (np.abs(ratio - 1.5) < 0.1)
+        # a bad print comes back in the next bar, a split does not
+        after = np.minimum(rows + 1, len(close) - 1)
+        is_back = (after > rows) & (np.abs(np.log(close[after] / close[rows - 1])) < SPLIT / 2)
+    near &= start[rows] - start[rows - 1] < _FIVE_DAYS  # after a hole prices may have moved
+    return np.asarray(rows[near & ~is_back])
+
+
 def _jumps(bars: pl.DataFrame, _sessions: pl.DataFrame, symbol: str, _interval: int) -> Found:
-    moves = bars.with_columns(move=(pl.col("open") / pl.col("close").shift(1)).log())
-    ratio = pl.col("move").abs().exp()
-    near = ((ratio - ratio.round()).abs() < 0.15 * ratio) & (ratio.round() >= 2)
-    near |= ((ratio - 1.5).abs() < 0.1) & (pl.col("move").abs() > SPLIT * 0.9)
-    # a bad print comes back in the next bar, a split does not
-    back = (pl.col("close").shift(-1) / pl.col("close").shift(1)).log().abs() < SPLIT / 2
-    near &= pl.col("start") - pl.col("start").shift(1) < pl.duration(days=5)  # after a hole prices may have moved
-    splits = moves.filter((pl.col("move").abs() > SPLIT * 0.9) & near & ~back.fill_null(value=False))
+    arrays = bars["start"].to_physical().to_numpy(), bars["open"].to_numpy(), bars["close"].to_numpy()
+    splits = bars[split_rows(*arrays)]
     yield from _counted(splits, symbol, "split_like_jump", "jumps between bars by about a ratio of splits")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike
@@ -16,20 +17,22 @@ from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import SpecificationError
 from marketimpact.events import catalogue
 from marketimpact.events.alignment import admissible
+from marketimpact.market.bar_quotes import has_split, split_note, splits_of
 from marketimpact.market.bar_windows import (
-    STATUS,
+    STALE,
     BarWindows,
-    closing_note,
     instants_of,
     microseconds,
+    quotes_at,
     returns_of,
     synchronous_returns,
+    window_note,
     windows_at,
 )
 from marketimpact.market.bars import Bars, BarSeries
 from marketimpact.sources.bar_columns import UTC_TIME
 
-__all__ = ["Pair", "bar_moves", "chosen_symbols", "pairs_of_series", "read_instants"]
+__all__ = ["Pair", "PairSplits", "bar_moves", "chosen_symbols", "pairs_of_series", "read_instants"]
 
 #: Columns of the answer, with their types.
 COLUMNS: dict[str, Any] = {
@@ -55,6 +58,40 @@ class Pair:
         return f"no bars of the benchmark {self.lacking}: nothing is subtracted" if self.lacking else ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PairSplits:
+    """Jumps like splits in the bars of a security and of its benchmark: rows of the bars that open after one."""
+
+    pair: Pair
+    own: Ints
+    benchmark: Ints
+
+    @classmethod
+    def of(cls, pair: Pair) -> PairSplits:
+        """Look for the jumps of a pair."""
+        other = np.empty(0, dtype=np.int64) if pair.benchmark is None else splits_of(pair.benchmark)
+        return cls(pair, splits_of(pair.own), other)
+
+    def between(self, windows: BarWindows) -> NDArray[np.bool_]:
+        """Mark windows with such a jump between their quotes, in the security or the benchmark."""
+        found = has_split(self.own, windows.first, windows.last)
+        if self.pair.benchmark is not None and len(self.benchmark):
+            found |= has_split(self.benchmark, *self._rows_of_benchmark(self.pair.benchmark, windows))
+        return found
+
+    def note(self, windows: BarWindows, row: int = 0) -> str:
+        """Say where such a jump lies between the quotes of one window; empty where there is none."""
+        notes = [split_note(self.pair.own, self.own, int(windows.first[row]), int(windows.last[row]))]
+        if self.pair.benchmark is not None and len(self.benchmark):
+            first, last = self._rows_of_benchmark(self.pair.benchmark, windows)
+            notes.append(split_note(self.pair.benchmark, self.benchmark, int(first[row]), int(last[row])))
+        return "; ".join(filter(None, notes))
+
+    def _rows_of_benchmark(self, benchmark: BarSeries, windows: BarWindows) -> tuple[Ints, Ints]:
+        end = self.pair.own.end
+        return quotes_at(benchmark, end[windows.first]), quotes_at(benchmark, end[windows.last])
+
+
 def bar_moves(
     announcements: FrameLike,
     bars: Bars,
@@ -69,7 +106,7 @@ def bar_moves(
     Parameters
     ----------
     announcements : FrameLike
-        As `marketimpact.announcements` takes them.
+        What `marketimpact.announcements` takes or returns: a table of one's own is read by it here, unlike by `align`.
     bars : Bars
         What `Bars.load` returns.
     before, after : str or datetime.timedelta
@@ -91,7 +128,8 @@ def bar_moves(
         the start of the next bar, so that the move has the gap in it. `largest_bar` is the largest return from one
         close to the next in the window, in absolute terms. Where the instant is known only to the hour, the day or by
         bounds, `ret` and `excess` are null, and the lowest and highest over every admissible instant are given. `note`
-        says why there is no return, that the session closed in the window, or that the benchmark has no bars.
+        says why there is no return, that trading stopped in the window, how much older than its end the last quote is,
+        that a jump like a split lies in it, or that the benchmark has no bars.
 
     Raises
     ------
@@ -103,7 +141,9 @@ def bar_moves(
     Notes
     -----
     The benchmark's return is taken between the two quotes of the security, so that both cover the same minutes.
-    A return is that of last trades: with thin bars the quote before may be old; `quote_before` shows it.
+    A return is that of last trades: with thin bars the quote before may be old; `quote_before` shows it. Where the
+    quote after is older than half the window from `starts_at` on, though trading was on and a bar is missing, as in a
+    halt, there is no return; where it is older than a tenth, `note` says how old.
 
     Examples
     --------
@@ -175,13 +215,17 @@ def _rows(pair: Pair, instants: pl.DataFrame, lengths: tuple[int, int]) -> Itera
     own, name = pair.own, pair.benchmark.symbol if pair.benchmark else None
     windows = windows_at(own, instants["earliest"].to_numpy(), *lengths)
     returns, others = returns_of(own, windows), _benchmark_returns(pair, windows)
+    splits = PairSplits.of(pair)
     for k, (announcement_id, earliest, latest) in enumerate(instants.iter_rows()):
         head = (announcement_id, own.symbol, own.hours.mic, earliest, latest, earliest == latest)
         if earliest == latest:
             ret, other = _number(returns[k]), _number(others[k])
             excess = _number(returns[k] - others[k])
             quotes = _quotes(own, windows, k)
-            note = "; ".join(filter(None, (STATUS[int(windows.status[k])], closing_note(windows, k), pair.note)))
+            jump = splits.note(windows, k) if ret is not None else ""
+            is_alone = name is not None and ret is not None and other is None
+            lacking = f"{name} has no bar in the window, or an old one: nothing is subtracted" if is_alone else ""
+            note = "; ".join(filter(None, (window_note(windows, lengths[1], k), jump, lacking, pair.note)))
             yield (
                 *head, bool(windows.waits[k]), *quotes, ret, ret, ret, name, other, excess, excess, excess, note,
             )  # fmt: skip
@@ -189,7 +233,10 @@ def _rows(pair: Pair, instants: pl.DataFrame, lengths: tuple[int, int]) -> Itera
         ranges = windows_at(own, _candidates(own, earliest, latest, *lengths), *lengths)
         possible = returns_of(own, ranges)
         beyond = _range(possible - _benchmark_returns(pair, ranges))
-        yield (*head, *(None,) * 7, *_range(possible), name, None, None, *beyond, _note_of_range(possible, pair.note))
+        notes = _notes_of_range(possible, ranges, splits), pair.note
+        yield (
+            *head, *(None,) * 7, *_range(possible), name, None, None, *beyond, "; ".join(filter(None, notes)),
+        )  # fmt: skip
 
 
 def _benchmark_returns(pair: Pair, windows: BarWindows) -> Floats:
@@ -219,10 +266,17 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _note_of_range(ret: Floats, other: str) -> str:
-    is_known = np.isfinite(ret).any()
-    note = "the instant is not known to the minute: a range" if is_known else "no admissible instant has bars around it"
-    return "; ".join(filter(None, (note, other)))
+def _notes_of_range(ret: Floats, windows: BarWindows, splits: PairSplits) -> str:
+    """Say that the instant gives a range, and what weakens it."""
+    is_known = np.isfinite(ret)
+    if not is_known.any():
+        return "no admissible instant has bars around it"
+    notes = ["the instant is not known to the minute: a range"]
+    if (windows.status == STALE).any():
+        notes.append("without instants whose last quote is older than half the window after")
+    if len(crossed := np.flatnonzero(is_known & splits.between(windows))):
+        notes.append(splits.note(windows, int(crossed[0])))
+    return "; ".join(notes)
 
 
 def _quotes(series: BarSeries, windows: BarWindows, k: int) -> tuple[object, ...]:

@@ -12,31 +12,34 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.errors import SpecificationError
+from marketimpact.market.bar_quotes import LONGEST_PAUSE, STOPS, quote_ages, trading_until, usual_end
 from marketimpact.market.bars import BarSeries
 from marketimpact.sources.bar_columns import UTC_TIME
 
 __all__ = [
+    "STALE",
     "STATUS",
     "UTC_TIME",
     "BarWindows",
-    "closing_note",
     "microseconds",
     "quotes_at",
     "returns_of",
     "synchronous_returns",
+    "window_note",
     "windows_at",
 ]
 
-#: Outside the sessions a symbol trades at an instant if the bars around it lie no further apart than this.
-LONGEST_PAUSE = 60 * 60 * 1_000_000
 #: Why a window has no return, by its code; 0 is a window with one.
 STATUS = (
     "", "no bar before", "no bar in the window", "no bar after", "a session without bars",
-    "the bars end before the window does",
+    "the bars end before the window does", "the last quote is older than half the window after",
 )  # fmt: skip
+#: Status of a window whose last quote is too old.
+STALE = len(STATUS) - 1
+#: A quote that is older than this share of the window after gives no return, and one older than that a note.
+OLDEST, OLD = 0.5, 0.1
 #: A window is no longer than a leap year, either way.
 LONGEST = 366 * 24 * 3_600_000_000
-_HALF_DAY = 12 * 3_600_000_000
 _UNITS = {"ms": 1_000, "s": 1_000_000, "min": 60_000_000, "m": 60_000_000, "h": 3_600_000_000}
 
 
@@ -57,7 +60,12 @@ class BarWindows:
     status : (N,) array
         Row of `STATUS`.
     closed : (N,) array
-        Microseconds after `start` at which the session closed and trading ended; -1 where it went on.
+        Microseconds after `start` at which trading stopped; -1 where it went on.
+    stop : (N,) array
+        Row of `STOPS`: why it did.
+    age : (N,) array
+        Microseconds of trading from the last quote to the end of the window, or to where trading stopped; 0 where no
+        bar is missing there.
     """
 
     instant: Ints
@@ -67,6 +75,8 @@ class BarWindows:
     waits: NDArray[np.bool_]
     status: Ints
     closed: Ints
+    stop: Ints
+    age: Ints
 
 
 def microseconds(name: str, length: object, *, least: int = 0) -> int:
@@ -100,13 +110,13 @@ def microseconds(name: str, length: object, *, least: int = 0) -> int:
     return int(found)
 
 
-def windows_at(series: BarSeries, instants: Ints, before: int | Ints, after: int) -> BarWindows:
-    """Find the windows from `before` to `after` microseconds around instants; `before` may differ from one to another.
+def windows_at(series: BarSeries, instants: Ints, before: int | Ints, after: int | Ints) -> BarWindows:
+    """Find the windows from `before` to `after` microseconds around instants; both may differ from one to another.
 
     The quote before is the close of the last bar that ended at or before ``instant - before``; the quote after that of
     the last bar that ended at or before ``start + after``. A symbol trades at an instant in a session of its exchange,
     and outside of one where the bars around it are at most an hour apart; not in a break of a session. Else the window
-    starts with the next bar.
+    starts with the next bar. A window whose last quote is older than half of it, while trading was on, has no return.
     """
     n = len(series.start)
     behind = np.searchsorted(series.end, instants, side="right") - 1
@@ -115,16 +125,22 @@ def windows_at(series: BarSeries, instants: Ints, before: int | Ints, after: int
     trades = (series.hours.inside(instants) | (pause <= LONGEST_PAUSE)) & ~series.hours.in_break(instants)
     waits = ~(trades | (series.start[ahead] <= instants))
     start = np.where(waits, np.maximum(series.start[ahead], instants), instants)
+    until = np.asarray(start + after, dtype=np.int64)
     first = np.searchsorted(series.end, instants - before, side="right") - 1
-    last = np.searchsorted(series.end, start + after, side="right") - 1
+    last = np.searchsorted(series.end, until, side="right") - 1
+    reach, stop = trading_until(series, until, np.maximum(last, 0))
+    reach, stop = np.where(reach > start, reach, until), np.where(reach > start, stop, 0)
+    age = quote_ages(series, reach, np.maximum(last, 0))
     status = np.zeros(len(instants), dtype=np.int64)
+    status[age > OLDEST * (reach - start)] = STALE
     status[_lost_session(series, series.end[np.maximum(first, 0)], start)] = 4
-    status[_is_cut(series, start, start + after, waits)] = 5
+    status[_is_cut(series, start, until, waits)] = 5
     status[last <= np.maximum(behind, first)] = 2
     status[behind + 1 >= n] = 3
     status[first < 0] = 1
     first, last = np.maximum(first, 0), np.maximum(last, 0)
-    return BarWindows(instants, start, first, last, waits, status, _closed(series, start, start + after, last))
+    closed = np.where(stop > 0, reach - start, -1)
+    return BarWindows(instants, start, first, last, waits, status, closed, stop, age)
 
 
 def _is_cut(series: BarSeries, start: Ints, until: Ints, waits: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -134,35 +150,24 @@ def _is_cut(series: BarSeries, start: Ints, until: Ints, waits: NDArray[np.bool_
     extended = ~series.hours.inside(start) & ~waits
     needed = series.hours.last_trading(until)
     if extended.any():
-        needed = np.where(extended, np.minimum(until, _usual_end(series, start)), needed)
+        needed = np.where(extended, np.minimum(until, usual_end(series, start)), needed)
     return np.asarray(series.end[-1] + series.interval <= needed)
 
 
-def _usual_end(series: BarSeries, instants: Ints) -> Ints:
-    """Find when the symbol usually trades last on the day of each instant, after the close too."""
-    noons = series.hours.noons
-    row = np.searchsorted(noons, series.end - _HALF_DAY)
-    days, first = np.unique(row, return_index=True)
-    last = series.end[np.append(first[1:], len(row)) - 1]
-    known = days < len(noons)
-    usual = int(np.median(last[known] - noons[days[known]])) if known.any() else _HALF_DAY
-    own = np.minimum(np.searchsorted(noons, instants - _HALF_DAY), len(noons) - 1)
-    return np.asarray(noons[own] + usual)
-
-
-def _closed(series: BarSeries, start: Ints, until: Ints, last: Ints) -> Ints:
-    """Find how long after the start of windows the session closed; -1 where it did not, or trading went on."""
-    row = np.minimum(np.searchsorted(series.hours.closes, start, side="right"), len(series.hours.closes) - 1)
-    close = series.hours.closes[row]
-    ended = series.hours.inside(start) & (close < until) & (series.end[last] <= close)
-    return np.asarray(np.where(ended, close - start, -1))
-
-
-def closing_note(windows: BarWindows, row: int = 0) -> str:
-    """Say that the session closed in a window; empty where it did not, or the window has no return."""
-    if windows.status[row] or windows.closed[row] < 0:
-        return ""
-    return f"the session closed after {windows.closed[row] / 60e6:.0f} minutes"
+def window_note(windows: BarWindows, length: int, row: int = 0) -> str:
+    """Say why a window of `length` microseconds after has no return, or what shortens one that has; else empty."""
+    status, age = int(windows.status[row]), int(windows.age[row])
+    old = f"the last quote is {age / 60e6:.0f} minutes older than the end of the window"
+    if status:
+        return f"{old}, more than half of it: a halt, a hole or few trades" if status == STALE else STATUS[status]
+    notes = []
+    if windows.stop[row]:
+        length = int(windows.closed[row])
+        notes.append(f"{STOPS[windows.stop[row]]} after {length / 60e6:.0f} minutes")
+        old = f"the last quote is {age / 60e6:.0f} minutes older than that"
+    if age > OLD * length:
+        notes.append(f"{old}: a halt, a hole or few trades")
+    return ", ".join(notes)
 
 
 def _lost_session(series: BarSeries, since: Ints, until: Ints) -> NDArray[np.bool_]:
@@ -181,13 +186,15 @@ def returns_of(series: BarSeries, windows: BarWindows) -> Floats:
 def synchronous_returns(benchmark: BarSeries, series: BarSeries, windows: BarWindows) -> Floats:
     """Compute the benchmark's return between the two quotes of each window; NaN where it has no bar in between.
 
-    So too where the benchmark's bars end before the quote after.
+    So too where the benchmark's bars end before the quote after, or its own is older than half the window after.
     """
     before, after = series.end[windows.first], series.end[windows.last]
     first, last = quotes_at(benchmark, before), quotes_at(benchmark, after)
     ret = benchmark.close[np.maximum(last, 0)] / benchmark.close[np.maximum(first, 0)] - 1.0
-    known = (windows.status == 0) & (first >= 0) & (last > first) & (benchmark.end[-1] + benchmark.interval > after)
-    return np.where(known, ret, np.nan)
+    reach, _ = trading_until(benchmark, after, np.maximum(last, 0))
+    is_old = quote_ages(benchmark, reach, np.maximum(last, 0)) > OLDEST * (after - windows.start)
+    known = (windows.status == 0) & (first >= 0) & (last > first) & ~is_old
+    return np.where(known & (benchmark.end[-1] + benchmark.interval > after), ret, np.nan)
 
 
 def quotes_at(series: BarSeries, instants: Ints) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -82,16 +82,51 @@ def test_one_window_is_the_regression_of_a_plain_loop(bars):
 
 def test_the_volatility_before_a_bar_knows_no_later_bar(bars):
     series = next(iter(bars.series(["NVDA"])))
-    known = Volatility(series).before(np.array([10, 77, 389, 500]))
+    rows = np.array([10, 77, 389, 500])
+    known = Volatility(series).before(rows, 78)
     size = np.abs(np.log(series.close / series.open))
     assert np.isnan(known[0])
     assert known[3] == pytest.approx(0.5 * size[423:501].mean() + 0.5 * size[111:501].mean())
+    assert Volatility(series).session_bars(rows).tolist() == [11, 78, 78, 78]
+
+
+def test_bars_after_the_window_change_no_test(bars):
+    """Later days have bars before 16:30 UTC only, and a jump; with and without them the test is the same."""
+    at, until = datetime(2025, 4, 1, 15, 30, tzinfo=UTC), datetime(2025, 4, 1, 15, 50, tzinfo=UTC)
+    kept = bars.frame.filter(pl.col("symbol").is_in(["NVDA", "^GSPC"]))
+    thinned = kept.filter((pl.col("start") < until) | (pl.col("start").dt.time() < time(16, 30)))
+    later = thinned.with_columns(
+        pl.when(pl.col("start") < until).then(name).otherwise(pl.col(name) * 0.7).alias(name)
+        for name in ("open", "high", "low", "close")
+    )
+    dated = news([at.isoformat(), (at - timedelta(days=1)).isoformat()])
+    ended = kept.filter(pl.col("start") < until)
+    found = [
+        mi.bar_tests(dated, mi.Bars.load(mi.securities(), mi.BarFiles(frame)), symbols=["NVDA"], days=60)
+        for frame in (ended, later, kept)
+    ]
+    assert found[0]["se"].null_count() == 0
+    assert found[0].equals(found[1])
+    assert found[0].equals(found[2])
+
+
+def plain_session_bars(own, row: int) -> int:
+    """Bars of a usual session: the median over the days before that of a row; the bars up to it without one."""
+    zone = ZoneInfo(own.hours.zone)
+    days = [datetime.fromtimestamp(start / 1e6, zone).date() for start in own.start]
+    counts = [days.count(day) for day in sorted(set(days)) if day < days[row]]
+    return round(float(np.median(counts))) if counts else row + 1
 
 
 def plain_past_days(pair: Pair, volatility: Volatility, instant: int, before: int, after: int, news: np.ndarray):
     """One announcement at a time: returns, the benchmark's, volatility, and whether each window is usable."""
     own = pair.own
     event = windows_at(own, np.array([instant]), before, after)
+    session_bars = int(volatility.session_bars(event.first)[0])
+    if instant % 7 == 0:  # slow
+        assert session_bars == plain_session_bars(own, int(event.first[0]))
+    if event.closed[0] >= 0:
+        after = int(event.closed[0])
     past = past_instants(own, int(event.start[0]), 60)
     local = datetime.fromtimestamp(instant / 1e6, UTC).astimezone(ZoneInfo(own.hours.zone))
     pause = {"XHKG": (12, 0), "XSHG": (11, 30)}.get(own.hours.mic, (13, 0))
@@ -110,10 +145,10 @@ def plain_past_days(pair: Pair, volatility: Volatility, instant: int, before: in
             [((news >= a) & (news <= b)).any() for a, b in zip(opened, closed, strict=True)], dtype=bool
         )
         age = windows.instant - before - opened
-        known = volatility.before(windows.first)
-        parts.append((ret, other, known, has_news, age, windows.waits))
-    (ret0, other0, known0, _, age0, _), (ret, other, known, has_news, age, waits) = parts
-    usable = np.isfinite(ret) & np.isfinite(known) & ~waits & ~has_news
+        known = volatility.before(windows.first, session_bars)
+        parts.append((ret, other, known, has_news, age, windows.waits, windows.closed))
+    (ret0, other0, known0, _, age0, _, _), (ret, other, known, has_news, age, waits, closed) = parts
+    usable = np.isfinite(ret) & np.isfinite(known) & ~waits & ~has_news & (closed < 0)
     if not event.waits[0]:
         usable &= age <= max(age0[0], LONGEST_AGE, 2 * own.interval)
     if np.isfinite(other0[0]):
@@ -131,7 +166,7 @@ def test_all_announcements_at_once_are_those_one_at_a_time_to_the_last_bit(bars,
     news = instants[::40]
     for pair in pairs_of_series(bars, ["NVDA", "0981.HK", "688981.SS", "^GSPC"], None):
         volatility = Volatility(pair.own)
-        found = past_days(pair, volatility, instants, (before, after), days=60, news=news)
+        found = past_days(pair, volatility, instants, (before, after), days=60, news=(news, news))
         for instant, past in zip(instants, found, strict=True):
             start, *expected = plain_past_days(pair, volatility, int(instant), before, after, news)
             assert past.windows.start[0] == start
@@ -199,7 +234,9 @@ def test_news_in_the_break_of_hong_kong_has_past_windows_over_the_break(bars, cl
     assert row["n_days"] == int(np.isfinite(returns).sum())
     pair = next(pairs_of_series(bars, ["0981.HK"], None))
     instant = np.array([round(at.timestamp() * 1e6)])
-    (past,) = past_days(pair, Volatility(pair.own), instant, (600_000_000, 1_200_000_000), days=60, news=instant)
+    (past,) = past_days(
+        pair, Volatility(pair.own), instant, (600_000_000, 1_200_000_000), days=60, news=(instant, instant)
+    )
     assert past.returns[1:][::-1] == pytest.approx(returns, rel=1e-12, nan_ok=True)
     path = mi.bar_path(news([at.isoformat()]), bars, symbols=["0981.HK"], days=60, last="60min")
     assert path.frame["starts_at"].unique().to_list() == [at.replace(hour=5, minute=0)]
@@ -225,6 +262,157 @@ def test_a_half_day_that_closes_in_the_window_keeps_its_return_and_says_so():
     assert set(found["note"]) == {words}
     assert found.height == 3
     assert found["ret"].null_count() == found["rank_p"].null_count() == 0
+
+
+HALF_DAY = date(2025, 7, 3)  # New York closed at 13:00, 17:00 UTC
+
+
+@pytest.fixture(scope="module")
+def to_july() -> mi.Bars:
+    """Bars over a half day; days of five weeks before it are whole."""
+    return mi.Bars.load(mi.securities(), mi.SampleBars(["NVDA", "AMD", "^GSPC"], FIRST, date(2025, 7, 18)))
+
+
+@pytest.mark.parametrize("after", ["10min", "20min", "120min", "300min"])
+def test_a_window_that_the_close_cuts_is_compared_with_past_windows_as_short(to_july, after):
+    """News at 16:55 and 16:50 UTC, the close at 17:00: past windows of 5 and 10 minutes, whatever was asked for."""
+    at = [f"{HALF_DAY}T16:55:00Z", f"{HALF_DAY}T16:50:00Z"]
+    found = mi.bar_tests(news(at), to_july, "0min", after, symbols=["NVDA", "AMD"], days=40)
+    cut = found.filter(pl.col("announcement_id") == "n0")
+    whole = mi.bar_tests(news(at[:1]), to_july, "0min", "5min", symbols=["NVDA", "AMD"], days=40)
+    assert whole["note"].to_list() == ["", "", ""]
+    assert cut["note"].to_list() == ["the session closed after 5 minutes"] * 3
+    assert cut["n_days"].to_list() == [40, 40, 40]
+    assert cut.drop("note").equals(whole.drop("note"))
+
+
+@pytest.mark.parametrize("after", ["20min", "120min"])
+def test_extended_hours_after_an_early_close_are_not_compared_with_sessions(to_july, after):
+    """Bars follow the close of 13:00 for four hours; the test ends at the close, as without them."""
+    own = to_july.frame.filter(pl.col("start").dt.date() == HALF_DAY, pl.col("start").dt.hour() == 16)
+    later = pl.concat([own.with_columns(pl.col("start") + timedelta(hours=k)) for k in (1, 2, 3, 4)])
+    extended = mi.Bars.load(mi.securities(), mi.BarFiles(pl.concat([to_july.frame, later])))
+    at = news([f"{HALF_DAY}T16:55:00Z", "2025-07-16T16:50:00Z"])
+    options = {"symbols": ["NVDA", "AMD"], "days": 40}
+    found, plain = (mi.bar_tests(at, bars, "0min", after, **options) for bars in (extended, to_july))
+    early = pl.col("announcement_id") == "n0"
+    assert found.filter(early).equals(plain.filter(early))
+    assert found.filter(early)["note"].to_list() == ["the session closed after 5 minutes"] * 3
+    assert found["n_days"].to_list() == plain["n_days"].to_list() == [40, 40, 40, 39, 39, 39]
+
+
+def test_past_days_that_closed_in_the_window_are_left_out(to_july):
+    """Of the 12 sessions before 2025-07-16 one closed at 13:00, in a window from 12:50 to 13:10 in New York."""
+    at = ["2025-07-16T16:50:00Z", "2025-07-16T16:20:00Z"]
+    found = mi.bar_tests(news(at), to_july, "10min", "20min", symbols=["NVDA", "AMD"], days=40)
+    assert found.filter(pl.col("announcement_id") == "n0")["n_days"].to_list() == [39, 39, 39]
+    assert found.filter(pl.col("announcement_id") == "n1")["n_days"].to_list() == [40, 40, 40]
+    path = mi.bar_path(news(at), to_july, "0min", "60min", symbols=["NVDA", "AMD"], days=40)
+    assert path.frame["n_days"].unique().to_list() == [39]
+
+
+def test_a_path_on_a_half_day_stays_with_its_band_where_the_close_left_it(to_july):
+    at = news([f"{HALF_DAY}T16:40:00Z", f"{HALF_DAY}T16:40:00Z"])
+    options = {"symbols": ["NVDA", "AMD"], "days": 40}
+    long = mi.bar_path(at, to_july, "-60min", "240min", **options).frame
+    short = mi.bar_path(at, to_july, "-60min", "20min", **options).frame
+    shared = long.filter(pl.col("minute") <= 20)
+    assert shared.drop("note").equals(short.drop("note"))
+    assert short["note"].unique().to_list() == [""]
+    assert long["note"].unique().to_list() == ["the session closed after 20 minutes"]
+    for (_, _), part in (
+        long.filter(pl.col("minute") >= 20).partition_by("announcement_id", "symbol", as_dict=True).items()
+    ):
+        for name in ("ret", "ar", "band_low", "band_high", "point_high", "quote_at"):
+            assert part[name].n_unique() == 1, name
+        assert part["quote_at"][0] == datetime(2025, 7, 3, 17, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def halted(bars) -> mi.Bars:
+    """NVDA has no bars that start from 15:30 to 16:05 UTC on the day of the news, and opens 20% lower."""
+    at = pl.col("start").is_between(AT, AT + timedelta(minutes=35)) & (pl.col("symbol") == "NVDA")
+    moved = (pl.col("symbol") == "NVDA") & (pl.col("start") > AT)
+    lower = bars.frame.filter(pl.col("symbol").is_in(["NVDA", "AMD", "^GSPC"]), ~at).with_columns(
+        pl.when(moved).then(pl.col(name) * 0.8).otherwise(name) for name in ("open", "high", "low", "close")
+    )
+    return mi.Bars.load(mi.securities(), mi.BarFiles(lower))
+
+
+def test_a_halt_on_the_news_has_no_test_and_no_path_in_it(halted):
+    dated = news(["2025-05-07T15:29:00Z", "2025-05-06T15:29:00Z"])
+    found = mi.bar_tests(dated, halted, symbols=["NVDA", "AMD"], days=40)
+    words = "the last quote is {} minutes older than the end of the window, more than half of it"
+    own = (pl.col("announcement_id") == "n0") & (pl.col("symbol") == "NVDA")
+    assert found.filter(own)["note"].item().startswith(words.format(19))
+    assert found.filter(own).select("ret", "ar", "se", "rank_p").row(0) == (None,) * 4
+    assert found.filter(~own)["rank_p"].null_count() == 0
+    path = mi.bar_path(dated, halted, "-10min", "30min", symbols=["NVDA", "AMD"], days=40)
+    assert path.attrition.select("announcement_id", "symbol").rows() == [("n0", "NVDA")]
+    assert path.attrition["note"].item().startswith(words.format(29))
+
+
+def test_a_path_over_a_halt_has_no_abnormal_return_in_it(halted):
+    """Points each 10 minutes from 15:29; the quote of 15:30 is older than that from 15:49 to 16:09."""
+    dated = news(["2025-05-07T15:29:00Z", "2025-05-06T15:29:00Z"])
+    path = mi.bar_path(dated, halted, "-10min", "60min", step="10min", symbols=["NVDA", "AMD"], days=40)
+    own = path.frame.filter(pl.col("announcement_id") == "n0", pl.col("symbol") == "NVDA")
+    lacking = ("ar", "point_low", "point_high", "band_low", "band_high")
+    for name in lacking:
+        assert own.filter(pl.col(name).is_null())["minute"].to_list() == [20.0, 30.0, 40.0], name
+    still = own.filter(pl.col("minute").is_in([10.0, 20.0, 30.0, 40.0]))
+    assert still["quote_at"].unique().to_list() == [AT]
+    assert still["ret"].n_unique() == 1
+    assert own["note"].unique().to_list() == ["no abnormal return at 3 of 8 points: a halt, a hole or few trades"]
+    assert own.filter(pl.col("minute") > 0)["p_value"].unique().to_list() == [pytest.approx(1 / 40)]
+    rest = path.frame.join(own, on=["announcement_id", "symbol", "minute"], how="anti")
+    assert rest.select(*lacking).null_count().row(0) == (0,) * 5
+    assert rest["note"].unique().to_list() == [""]
+    assert "1 path with a note (see .frame)" in repr(path)
+    first = mi.first_movers(path).filter(pl.col("announcement_id") == "n0", pl.col("symbol") == "NVDA")
+    assert first["moved_at"].item() == datetime(2025, 5, 7, 16, 19, tzinfo=UTC)
+    drawn = path.plot("n0", symbols=["NVDA"]).to_dict()
+    lines = [layer for layer in drawn["layer"] if layer["mark"]["type"] == "line"]
+    assert [row["minute"] for row in lines[0]["data"]["values"]] == [-10.0, 0.0, 10.0, 50.0, 60.0]
+
+
+def test_an_announcement_of_a_day_or_an_hour_leaves_out_the_past_windows_it_can_have_come_in(bars):
+    """The day of 2025-05-06, and an hour either side of 16:20 on 2025-05-02: of 40 past windows two are left out."""
+    vague = pl.DataFrame(
+        {
+            "announcement_id": ["exact", "day", "hour", "later"],
+            "announced_at": ["2025-05-07T15:30Z", "2025-05-06T04:00Z", "2025-05-02T16:20Z", "2025-05-05T18:00Z"],
+            "time_precision": ["minute", "day", "hour", "hour"],
+            "time_zone": ["America/New_York"] * 4, "stance": ["restrictive"] * 4, "headline": ["A rule"] * 4,
+        }
+    )  # fmt: skip
+    found = mi.bar_tests(vague, bars, "10min", "20min", symbols=["NVDA", "AMD"], days=40)
+    assert found.filter(pl.col("announcement_id") == "exact")["n_days"].to_list() == [38, 38, 38]
+    path = mi.bar_path(vague, bars, "-10min", "20min", symbols=["NVDA", "AMD"], days=40)
+    assert path.frame["n_days"].unique().to_list() == [38]
+
+
+@pytest.mark.parametrize("split", ["NVDA", "^GSPC"])
+def test_past_windows_over_a_jump_like_a_split_are_left_out_and_the_event_has_a_note(bars, split):
+    """News before the opening of the split and three sessions later: a tenth of the price from 2025-05-07 on."""
+    cut = (pl.col("symbol") == split) & (pl.col("start") < datetime(2025, 5, 7, tzinfo=UTC))
+    kept = bars.frame.filter(pl.col("symbol").is_in(["NVDA", "AMD", "^GSPC"]))
+    unadjusted = kept.with_columns(
+        pl.when(cut).then(pl.col(name) * 10).otherwise(name) for name in ("open", "high", "low", "close")
+    )
+    dated = news(["2025-05-07T12:00:00Z", "2025-05-12T12:00:00Z"])
+    options = {"symbols": ["NVDA"], "days": 40}
+    bad = mi.Bars.load(mi.securities(), mi.BarFiles(unadjusted))
+    found = mi.bar_tests(dated, bad, **options)
+    words = f"{split} jumps like a split at 2025-05-07 13:30 UTC: if it is one, use adjusted bars"
+    assert found["note"].to_list() == [words, ""]
+    assert found["n_days"].to_list() == [40, 39]
+    right = mi.bar_tests(dated, mi.Bars.load(mi.securities(), mi.BarFiles(kept)), **options)
+    assert found["se"][1] == pytest.approx(right["se"][1], rel=0.2)
+    path = mi.bar_path(dated, bad, "0min", "60min", **options)
+    assert path.frame.select("announcement_id", "note", "n_days").unique(maintain_order=True).rows() == [
+        ("n0", words, 40), ("n1", "", 39),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
 import pytest
@@ -125,9 +125,10 @@ def test_extended_hours_that_end_in_the_window_are_no_missing_bars():
     extended = pl.concat([FRAME, *parts]).filter(pl.col("symbol") == "NVDA").unique("start")  # 07:30 to 18:00
     cut = extended.filter(pl.col("start") < datetime(2025, 3, 14, 21, 55, tzinfo=UTC))
     at = news(["2025-03-14T21:50:00Z", "2025-03-13T21:50:00Z"])
-    for frame, note in ((extended, ""), (cut, "the bars end before the window does")):
+    ended = "extended hours ended after 10 minutes"
+    for frame, note in ((extended, ended), (cut, "the bars end before the window does")):
         bars = mi.Bars.load(LISTINGS.drop("benchmark"), mi.BarFiles(frame))
-        assert mi.bar_moves(at, bars, "10min", "60min")["note"].to_list() == [note, ""]
+        assert mi.bar_moves(at, bars, "10min", "60min")["note"].to_list() == [note, ended]
 
 
 def test_a_benchmark_that_ends_in_the_window_has_no_return():
@@ -215,6 +216,125 @@ def test_the_largest_bar_of_a_window_is_the_jump_that_was_planted():
     assert moves["largest_bar"].item() == pytest.approx(-0.03, abs=0.005)
 
 
+def without(symbol: str, first: str, last: str) -> pl.Expr:
+    """Leave out bars of one symbol that start between two instants, both included."""
+    inside = pl.col("start").is_between(datetime.fromisoformat(first), datetime.fromisoformat(last))
+    return ~((pl.col("symbol") == symbol) & inside)
+
+
+def moves_of(frame: pl.DataFrame, at: list[str], before: str, after: str, symbols: list[str]) -> pl.DataFrame:
+    return mi.bar_moves(news(at), mi.Bars.load(LISTINGS, mi.BarFiles(frame)), before, after, symbols=symbols)
+
+
+def test_a_halt_on_the_news_gives_no_return_until_trading_is_back():
+    """NVDA has no bar from 16:00 to 16:40 on one day, AMD has all; the quote of 16:00 is 19 minutes old at 16:19."""
+    halted = FRAME.filter(without("NVDA", "2025-03-04T16:00Z", "2025-03-04T16:35Z"))
+    at = ["2025-03-04T15:59:00Z", "2025-03-05T15:59:00Z"]
+    short = moves_of(halted, at, "10min", "20min", ["NVDA", "AMD"])
+    assert short["ret"].is_null().to_list() == [False, True, False, False]
+    words = "the last quote is 19 minutes older than the end of the window, more than half of it: a halt, a hole or few"
+    assert short["note"].to_list() == ["", f"{words} trades", "", ""]
+    long = moves_of(halted, at, "10min", "60min", ["NVDA", "AMD"])
+    whole = moves_of(FRAME, at, "10min", "60min", ["NVDA", "AMD"])
+    assert long["note"].to_list() == [""] * 4
+    assert long["ret"].equals(whole["ret"])
+
+
+def test_a_hole_on_every_day_gives_no_return_and_an_older_quote_a_note():
+    """Bars that start from 20:30 to 20:55 (15:30 in New York, before the clocks change) are missing."""
+    minutes = pl.col("start").dt.hour().cast(pl.Int32) * 60 + pl.col("start").dt.minute()
+    holed = FRAME.filter(~minutes.is_between(20 * 60 + 30, 20 * 60 + 55))
+    found = moves_of(holed, ["2025-03-04T20:28:00Z", "2025-03-05T20:28:00Z"], "10min", "30min", ["NVDA", "AMD"])
+    assert found["ret"].null_count() == found["quote_after"].null_count() == 4
+    assert found["note"].str.starts_with("the last quote is 28 minutes older").all()
+    older = moves_of(holed, ["2025-03-04T20:18:00Z", "2025-03-05T20:18:00Z"], "10min", "20min", ["NVDA", "AMD"])
+    assert older["ret"].null_count() == 0
+    words = "the last quote is 8 minutes older than the end of the window: a halt, a hole or few trades"
+    assert older["note"].to_list() == [words] * 4
+
+
+def test_a_last_bar_before_the_close_that_is_missing_is_noticed_in_hourly_bars():
+    """Hourly bars of New York from 9:30 end at 16:00 with half an hour; without it the quote of 15:30 is the last."""
+    days = [day for day in DAYS if day.month == 3]
+    hourly = pl.concat([draw_bars(symbol, days, 60) for symbol in ("NVDA", "AMD")])
+    cut = hourly.filter(pl.col("start").dt.convert_time_zone("America/New_York").dt.time() != time(15, 30))
+    at = ["2025-03-04T20:00:00Z", "2025-03-05T20:00:00Z"]
+    assert moves_of(hourly, at, "0min", "60min", ["NVDA", "AMD"])["note"].str.contains("older").sum() == 0
+    found = moves_of(cut, at, "0min", "60min", ["NVDA", "AMD"])
+    assert found["ret"].null_count() == 0
+    assert found["note"].str.starts_with("the last quote is 30 minutes older than the end of the window").all()
+
+
+def test_a_break_that_begins_in_the_window_is_noted(bars):
+    found = mi.bar_moves(news(["2025-03-04T03:20:00Z", "2025-03-05T03:20:00Z"]), bars, symbols=["688981.SS"])
+    assert found["note"].to_list() == ["the break began after 10 minutes"] * 2
+    later = mi.bar_moves(news(["2025-03-04T03:20:00Z"]), bars, "10min", "102min", symbols=["688981.SS"])
+    assert later["note"].to_list() == [""]  # 13:02 in Shanghai: no bar after the break has ended, and none is missing
+    assert later["quote_after"].item() == datetime(2025, 3, 4, 3, 30, tzinfo=UTC)
+
+
+def test_thin_extended_hours_end_at_their_usual_clock_and_not_at_the_last_print():
+    """Bars until 17:00 in New York, 21:00 UTC; on 2025-03-11 those of NVDA from 16:50 on are missing."""
+    days = DAYS[:-2]
+    late = [
+        draw_bars(symbol, days)
+        .filter(pl.col("start").dt.convert_time_zone("America/New_York").dt.hour() == 15)
+        .with_columns(pl.col("start") + timedelta(hours=1), pl.col("volume") / 10)
+        for symbol in ("NVDA", "AMD")
+    ]
+    frame = pl.concat([draw_bars("NVDA", days), draw_bars("AMD", days), *late])
+    thin = frame.filter(without("NVDA", "2025-03-11T20:50Z", "2025-03-11T20:55Z"))
+    found = moves_of(thin, ["2025-03-11T20:40:00Z", "2025-03-10T20:40:00Z"], "10min", "60min", ["NVDA", "AMD"])
+    ended = "extended hours ended after 20 minutes"
+    older = f"{ended}, the last quote is 10 minutes older than that: a halt, a hole or few trades"
+    assert [note.partition(";")[0] for note in found["note"]] == [ended, older, ended, ended]
+    assert found["ret"].null_count() == 0
+
+
+def test_a_range_leaves_out_instants_whose_last_quote_is_too_old_and_says_so():
+    halted = FRAME.filter(without("NVDA", "2025-03-04T16:00Z", "2025-03-04T16:35Z"))
+    dated = news(["2025-03-04T16:00:00Z"], time_precision=["hour"])
+    found = mi.bar_moves(dated, mi.Bars.load(LISTINGS, mi.BarFiles(halted)), symbols=["NVDA", "AMD"])
+    whole = "the instant is not known to the minute: a range"
+    assert found["note"].to_list() == [
+        whole, f"{whole}; without instants whose last quote is older than half the window after",
+    ]  # fmt: skip
+
+
+def test_a_benchmark_in_a_halt_is_not_subtracted_and_that_is_noted():
+    halted = FRAME.filter(without("SPY", "2025-03-04T16:05Z", "2025-03-04T16:35Z"))
+    found = moves_of(halted, ["2025-03-04T16:00:00Z", "2025-03-05T16:00:00Z"], "10min", "20min", ["NVDA", "AMD"])
+    assert found["ret"].null_count() == 0
+    assert found["excess"].is_null().to_list() == [True, True, False, False]
+    assert found["note"].str.starts_with("SPY has no bar in the window, or an old one").to_list() == [
+        True, True, False, False,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["NVDA", "SPY"])
+def test_a_window_over_a_jump_like_a_split_says_so(split):
+    before = (pl.col("symbol") == split) & (pl.col("start") < datetime(2025, 3, 10, tzinfo=UTC))
+    unadjusted = FRAME.with_columns(
+        pl.when(before).then(pl.col(name) * 10).otherwise(name) for name in ("open", "high", "low", "close")
+    )
+    at = ["2025-03-08T12:00:00Z", "2025-03-10T15:00:00Z"]
+    found = moves_of(unadjusted, at, "10min", "20min", ["NVDA", "AMD"])
+    words = f"{split} jumps like a split at 2025-03-10 13:30 UTC: if it is one, use adjusted bars"
+    own = {"AMD": "" if split == "NVDA" else words, "NVDA": words}
+    assert found["note"].to_list() == [own["AMD"], own["NVDA"], "", ""]
+    day = mi.bar_moves(
+        news(["2025-03-10"], time_zone=["America/New_York"]), mi.Bars.load(LISTINGS, mi.BarFiles(unadjusted)),
+        symbols=["NVDA"],
+    )  # fmt: skip
+    assert day["note"].item().endswith(words)
+
+
+@pytest.mark.parametrize("options", [{"benchmark": "spy"}, {"symbols": ["nvda"]}])
+def test_names_in_the_wrong_case_are_suggested(bars, options):
+    with pytest.raises(mi.SpecificationError, match=r"Did you mean '(SPY|NVDA)'\?"):
+        mi.bar_moves(news(INSTANTS), bars, **options)
+
+
 @pytest.mark.parametrize("length", ["10", 10, "ten minutes", "-5min", None, "10 parsecs"])
 def test_what_is_no_length_of_time(bars, length):
     with pytest.raises(mi.SpecificationError, match="before="):
@@ -285,10 +405,11 @@ def hourly_loop(frame: pl.DataFrame, instant: datetime, horizon: int, mic: str) 
 
 @pytest.mark.shared
 def test_the_first_table_of_real_moves(shared):
-    """Every row of moves.csv, made apart from this project, has the same quotes and return, but for one kind of row.
+    """Every row of moves.csv, made apart from this project, has the same quotes and return, but for two kinds of rows.
 
-    Where an exchange is open at the instant and the hourly bar under way is the last of its session, the table waits
-    for the next opening; `bar_moves` starts its clock at the instant, since the exchange trades.
+    A last quote older than half the window, of thin bars before the opening, gives no return here. Where an exchange is
+    open at the instant and the hourly bar under way is the last of its session, the table waits for the next opening;
+    `bar_moves` starts its clock at the instant, since the exchange trades.
     """
     folder = SHARED / "data" / "bars"
     if not (folder / "moves.csv").exists():
@@ -296,7 +417,7 @@ def test_the_first_table_of_real_moves(shared):
     assert shared
     table = pl.read_csv(folder / "moves.csv", infer_schema_length=None)
     assert table["announcement_id"].n_unique() == IN_TABLE
-    compared, alike, seen = 0, 0, set()
+    compared, alike, stale, seen = 0, 0, 0, set()
     for (file, symbol), rows in table.partition_by("file", "symbol", as_dict=True).items():
         mic = {"KS": "XKRX", "SS": "XSHG"}.get(symbol.rpartition(".")[2], "XNAS")
         bars = mi.Bars.load(pl.DataFrame({"symbol": [symbol], "mic": [mic]}), mi.BarFiles(folder / file))
@@ -304,6 +425,12 @@ def test_the_first_table_of_real_moves(shared):
             found = mi.bar_moves(dated_rows(part), bars, "0min", f"{horizon}min", symbols=[symbol])
             for row in part.join(found, on="announcement_id", validate="1:1").iter_rows(named=True):
                 compared += 1
+                if "more than half of it" in row["note"]:
+                    age = datetime.fromisoformat(row["clock_start"]) - datetime.fromisoformat(row["p1_bar_end"])
+                    assert age + timedelta(minutes=horizon) > timedelta(minutes=horizon / 2), row
+                    assert row["ret"] is None, row
+                    stale += 1
+                    continue
                 if f"{row['starts_at']:%Y-%m-%dT%H:%MZ}" == row["clock_start"]:
                     alike += 1
                     seen.add(row["announcement_id"])
@@ -319,3 +446,4 @@ def test_the_first_table_of_real_moves(shared):
     assert compared == table.height
     assert len(seen) == IN_TABLE
     assert alike > 0.97 * compared
+    assert 0 < stale < 0.01 * compared
