@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from marketimpact.analyses.bar_path_results import BarPath, outside_band
 from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days, spans_of
 from marketimpact.analyses.bars import UNKNOWN_INSTANT, check_days, why_untested
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike, to_polars
 from marketimpact.core.layouts import BAR_PATH
@@ -107,6 +108,7 @@ def bar_path(
     >>> path.frame["minute"].to_list()[:4]
     [-60.0, -30.0, 0.0, 30.0]
     """
+    require(bars, "Bars", "bars")
     points = _points(first, last, step)
     check_days(days)
     if not is_number(level) or not 0.0 < level < 1.0:

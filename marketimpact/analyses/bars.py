@@ -13,6 +13,7 @@ import scipy
 from numpy.typing import NDArray
 
 from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days, spans_of
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.whole_numbers import is_whole
@@ -120,6 +121,7 @@ def bar_tests(
     >>> mi.bar_tests(news, bars, "0min", "30min", days=60).select("symbol", "benchmark", "n_days").row(0)
     ('NVDA', '^GSPC', 60)
     """
+    require(bars, "Bars", "bars")
     lengths = microseconds("before", before), microseconds("after", after, least=1)
     check_days(days)
     instants = read_instants(announcements)

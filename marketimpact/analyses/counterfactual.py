@@ -14,6 +14,7 @@ from marketimpact.analyses.counterfactual_returns import ReturnsByDay, first_ste
 from marketimpact.analyses.counterfactual_ridge import ridge_weights
 from marketimpact.analyses.counterfactual_weights import is_perfect, simplex_weights
 from marketimpact.core import schema
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import did_you_mean, listed
@@ -166,6 +167,7 @@ def synthetic_control(
     >>> found.table["n_donors"].item(), round(1 / found.table["smallest_p"].item())
     (2, 241)
     """
+    require(market, "Market", "market")
     _check_word("penalty", penalty, (None, "ridge"))
     _check_word("inference", inference, get_args(Inference))
     symbols = donor_symbols(donors, "donors")
@@ -232,6 +234,7 @@ def matched_controls(
     Barber and Lyon (1997) match on size and book to market. Not to be used when the controls are
     competitors or suppliers: they are treated too.
     """
+    require(market, "Market", "market")
     if not is_whole(n_matches) or n_matches < 1:
         raise SpecificationError(f"n_matches={n_matches!r}: give a whole number of controls, at least 1.")
     events, symbols = schema.check(schema.Events, events, "events"), donor_symbols(controls, "controls")

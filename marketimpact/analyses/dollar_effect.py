@@ -12,6 +12,7 @@ import polars as pl
 import scipy
 
 from marketimpact.analyses.market_value import join_counts
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import Floats, as_dates
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import unknown_column
@@ -101,6 +102,7 @@ def dollar_effect(
     announcement did not raise the variance, and takes market values as known. A market value is of the listed shares
     in `shares`; a price times all shares of a firm with several classes is an approximation.
     """
+    require(result, "StudyResult", "result")
     if not 0.0 < level < 1.0:
         raise SpecificationError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
     if by is not None and by not in result.events.columns:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import scipy
 
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.text import did_you_mean, listed
@@ -287,12 +288,9 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
     >>> alarm.table.columns[:3], alarm.rings
     (['date', 'mic', 'factor'], False)
     """
+    require(result, "StudyResult", "result")
     if not is_whole(components) or components < 0:
         raise SpecificationError(f"components={components!r}: give a whole number of components, 0 for none.")
-    if not isinstance(result, StudyResult):
-        raise SpecificationError(
-            f"result is of type {type(result).__name__}, not a result of a study. Give what EventStudy.run returned."
-        )
     if result.events.is_empty():
         raise SpecificationError("The result has no events, so no day 0 to look at. Its attrition, or where, says why.")
     alarm = _find(result, None if factors is None else _checked(result, factors), components)

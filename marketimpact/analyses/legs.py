@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.layouts import EVENTS
 from marketimpact.core.own_columns import keep_own_columns
@@ -157,6 +158,9 @@ def car_by_leg(
     >>> legs.frame.filter(pl.col("symbol") == "NVDA")["leg"].to_list()
     ['session', 'overnight', 'day']
     """
+    require(study, "EventStudy", "study")
+    if not isinstance(market, Mapping):
+        require(market, "Market", "market")
     first, last = check_window(window, "window")
     if first < 0:
         raise SpecificationError(
@@ -201,8 +205,8 @@ def _markets(market: Market | Mapping[str, Market], benchmark: str) -> dict[str,
     """Return the market of each leg."""
     if isinstance(market, Market):
         return {leg: market.legs(leg, benchmark=benchmark) for leg in LEGS}  # type: ignore[arg-type]
-    if not isinstance(market, Mapping) or set(market) != set(LEGS):
-        given = listed(sorted(map(str, market))) if isinstance(market, Mapping) else repr(market)
+    if set(market) != set(LEGS):
+        given = listed(sorted(map(str, market)))
         raise SpecificationError(f"market is {given}. Give one Market, or a dict with one for each of {listed(LEGS)}.")
     if benchmark != "leg_benchmark":
         raise SpecificationError(f"benchmark={benchmark!r} chooses among those of one Market; these have their own.")

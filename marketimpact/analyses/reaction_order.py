@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from marketimpact.core.arguments import require
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events.alignment import admissible
 from marketimpact.study.result import StudyResult
@@ -57,6 +58,7 @@ def reaction_order(
     >>> mi.reaction_order(result).select("order", "mic", "reacts_at").rows()[0][1]
     'XHKG'
     """
+    require(result, "StudyResult", "result")
     events = result.events
     if events.is_empty():
         raise DataError("No event of this result could be used; its attrition says why.")

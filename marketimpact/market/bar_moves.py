@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import did_you_mean, listed
@@ -158,6 +159,7 @@ def bar_moves(
     >>> mi.bar_moves(news, bars, "0min", "10min").select("symbol", pl.col("ret").round(4), "n_bars").row(0)
     ('NVDA', 0.03, 2)
     """
+    require(bars, "Bars", "bars")
     lengths = microseconds("before", before), microseconds("after", after, least=1)
     instants = read_instants(announcements)
     rows: list[tuple[object, ...]] = []

@@ -11,6 +11,7 @@ import polars as pl
 
 from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
+from marketimpact.core.arguments import require
 from marketimpact.core.outputs import write_together
 from marketimpact.display.renderer import require_renderer
 from marketimpact.report.blocks import Section
@@ -99,6 +100,7 @@ def write_report(
     DataError
         Where the file cannot be written.
     """
+    require(result, "StudyResult", "result")
     require_programs([Path(path)])
     content = report_content(
         result,

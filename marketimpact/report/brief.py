@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.core.arguments import require
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import write_together
 from marketimpact.display import brief_chart
@@ -337,6 +338,7 @@ def brief(
     >>> mi.brief(result).firms.select("symbol", "date", "n_sessions").row(0, named=True)
     {'symbol': 'NVDA', 'date': datetime.date(2025, 8, 12), 'n_sessions': 250}
     """
+    require(result, "StudyResult", "result")
     return brief_of(report_content(result, title=title, windows=windows, group=group, chronology=chronology))
 
 

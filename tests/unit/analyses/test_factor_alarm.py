@@ -216,7 +216,7 @@ def test_what_is_no_result_with_events_is_refused():
     market, _ = drawn()
     result = STUDY.run(events(), market)
     for given in (market, result.car(0, 1)):
-        with pytest.raises(mi.SpecificationError, match=f"result is of type {type(given).__name__}, not a result"):
+        with pytest.raises(mi.SpecificationError, match=f"result is a {type(given).__name__}, not a StudyResult"):
             mi.factor_alarm(given)
     with pytest.raises(mi.SpecificationError, match="The result has no events"):
         mi.factor_alarm(result.where(pl.col("symbol") == "nobody"))
