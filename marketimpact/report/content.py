@@ -23,7 +23,7 @@ from marketimpact.report.registration_status import RegisteredAnalysis
 from marketimpact.study.donors import donor_news_text
 from marketimpact.study.headline import Headline, headline
 from marketimpact.study.result import StudyResult
-from marketimpact.study.summary import headline_window
+from marketimpact.study.summary import few_donors_text, headline_window
 
 __all__ = ["AnnouncementResult", "GroupResult", "ReportContent", "report_content"]
 
@@ -211,8 +211,11 @@ class ReportContent:
 
     @cached_property
     def donor_news(self) -> str:
-        """A sentence on donors whose own move on day 0 carries an effect; empty where there are none."""
-        return donor_news_text(self.result)
+        """Sentences on donors whose own move on day 0 carries an effect, and on few donors; empty without either."""
+        news, few = donor_news_text(self.result), few_donors_text(self.result)
+        if not few:
+            return news
+        return f"{news} {few[0].upper()}{few[1:]}." if news else f"Donors: {few}."
 
     @property
     def detail_note(self) -> str:

@@ -19,6 +19,7 @@ from marketimpact.study.questions import Questions
 
 __all__ = [
     "as_lines",
+    "few_donors_text",
     "headline_window",
     "is_one_sample",
     "path_base",
@@ -51,20 +52,27 @@ def as_lines(result: Questions) -> list[str]:
         n, undecided = result.selected_from
         lines.append(f"selected by where: {events.height} of {count(n, 'event')}{_undecided_text(undecided)}")
     if result.model.design.donors:
-        lines += _wrapped(f"{peers_text(result)}; see .donors") + _wrapped(donor_news_text(result))
+        peers = "; ".join(filter(None, (peers_text(result), few_donors_text(result), "see .donors")))
+        lines += _wrapped(peers) + _wrapped(donor_news_text(result))
     if result.attrition.height:
         lines += _wrapped(f"not used: {result.attrition.height} ({reasons(result.attrition)}); see .attrition")
     return lines
 
 
 def peers_text(result: Questions) -> str:
-    """Write that effects are relative to the peers, how many donors an event uses, and what few of them mean."""
+    """Write that effects are relative to the peers, and how many donors an event uses."""
     used = result.estimates["n_donors"].to_list() if result.events.height else [0]
     low, high = min(used), max(used)
     number = f"{low}" if low == high else f"{low} to {high}"
     donors = count(len(result.model.design.donors), "donor")
-    text = f"effects are relative to the peers: {number} of {donors} used by each event"
-    return f"{text}; {FEW_DONORS}" if result.events.height and low < ENOUGH_DONORS else text
+    return f"effects are relative to the peers: {number} of {donors} used by each event"
+
+
+def few_donors_text(result: Questions) -> str:
+    """Write what few donors mean for the intervals; empty where no event uses few."""
+    if not result.model.design.donors or result.events.is_empty():
+        return ""
+    return FEW_DONORS if min(result.estimates["n_donors"]) < ENOUGH_DONORS else ""
 
 
 def _securities_text(n: int) -> str:

@@ -121,8 +121,10 @@ def test_a_run_prints_that_effects_are_relative_to_peers_and_writes_the_donors(t
     sentence = "effects are relative to the peers: 4 of 4 donors used by each event"
     result = study.run(mi.SamplePrices()).result
     printed = " ".join(done.stdout.split())
-    assert f"{sentence.capitalize()}; with fewer than 10 donors intervals are too narrow" in printed
-    assert "see donors.csv." in printed
+    assert f"{sentence.capitalize()}; see donors.csv." in printed
+    few = "Donors: with fewer than 10 donors intervals are too narrow"
+    assert printed.count(few) == 1
+    assert few in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert sentence in mi.brief(result).source
     assert pl.read_parquet(tmp_path / "out" / "donors.parquet").equals(result.donors)
