@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core import limits
-from marketimpact.core.arguments import require
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.day_table import are_midnights
 from marketimpact.core.frames import FrameLike, to_polars
@@ -108,8 +107,6 @@ def placebo_dates(
     >>> mi.placebo_dates(mi.EventStudy(), mi.align(h20, market), market, draws=99)["statistic"].to_list()
     ['caar', 'mean_scar', 't_scar', 'mean_filtered']
     """
-    require(study, "EventStudy", "study")
-    require(market, "Market", "market")
     result = _run_study(study, events, market, "placebo_dates")
     observed = _statistics(_standardised(result, window), 1, np.zeros(result.events.height, dtype=np.int64))
     usable = result.events
@@ -183,8 +180,6 @@ def placebo_firms(
     >>> mi.placebo_firms(mi.EventStudy(), mi.align(h20, market), market, draws=99)["draws"].to_list()
     [99, 99, 99, 99]
     """
-    require(study, "EventStudy", "study")
-    require(market, "Market", "market")
     lacking = [c for c in within if c not in market.securities.columns]
     if lacking:
         raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")

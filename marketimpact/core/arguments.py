@@ -24,5 +24,6 @@ def require(value: object, kind: str, name: str) -> None:
         With what was given, and where an object of the class comes from.
     """
     if kind not in {base.__name__ for base in type(value).__mro__}:
+        article = "an" if kind[0] in "AEIO" else "a"
         given = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
-        raise SpecificationError(f"{name} is {given}, not a {kind}. Give {ORIGINS[kind]}.")
+        raise SpecificationError(f"{name} is {given}, not {article} {kind}. Give {ORIGINS[kind]}.")

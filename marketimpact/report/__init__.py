@@ -100,8 +100,8 @@ def write_report(
     DataError
         Where the file cannot be written.
     """
-    require(result, "StudyResult", "result")
     require_programs([Path(path)])
+    require(result, "StudyResult", "result")
     content = report_content(
         result,
         title=title,
