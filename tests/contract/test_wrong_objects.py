@@ -35,8 +35,7 @@ def test_a_wrong_object_is_named(name, argument, wrong):
         for key, parameter in inspect.signature(function).parameters.items()
         if parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     }
-    if "study" in needed:
-        needed["study"] = mi.EventStudy()
+    needed |= {key: value for key, value in {"study": mi.EventStudy(), "path": "r.html"}.items() if key in needed}
     given = {**needed, argument: wrong}
     kind = KINDS[argument]
     says = rf"^{argument} is .*, not an? {kind}\. Give |^{name} was given .* where it needs the {kind}"
