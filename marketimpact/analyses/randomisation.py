@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core import limits
+from marketimpact.core.arguments import require
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.day_table import are_midnights
 from marketimpact.core.frames import FrameLike, to_polars
@@ -180,6 +181,7 @@ def placebo_firms(
     >>> mi.placebo_firms(mi.EventStudy(), mi.align(h20, market), market, draws=99)["draws"].to_list()
     [99, 99, 99, 99]
     """
+    require(market, "Market", "market")
     lacking = [c for c in within if c not in market.securities.columns]
     if lacking:
         raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")

@@ -18,6 +18,11 @@ DOORS = [
     for argument in inspect.signature(getattr(mi, name)).parameters
     if argument in KINDS
 ]
+DAYS = pl.date_range(date(2025, 8, 1), date(2025, 8, 12), eager=True)
+MARKET = pl.DataFrame({"date": DAYS, "ret": [0.01, -0.01] * 6})
+RETURNS = pl.concat(
+    MARKET.with_columns(pl.lit(name).alias("symbol"), pl.col("ret") * k) for name, k in [("A", 2), ("B", 3)]
+)
 FRAME = pl.DataFrame({"event_id": ["a", "b", "c"], "symbol": ["NVDA", "NVDA", "AMD"], "date": [date(2025, 8, 12)] * 3})
 
 
@@ -35,7 +40,10 @@ def test_a_wrong_object_is_named(name, argument, wrong):
         for key, parameter in inspect.signature(function).parameters.items()
         if parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     }
-    needed |= {key: value for key, value in {"study": mi.EventStudy(), "path": "r.html"}.items() if key in needed}
+    sound = {"study": mi.EventStudy(), "path": "r.html"}
+    if argument != "market" and "market" in needed:
+        sound["market"] = mi.Market.from_returns(RETURNS, MARKET)
+    needed |= {key: value for key, value in sound.items() if key in needed}
     given = {**needed, argument: wrong}
     kind = KINDS[argument]
     says = rf"^{argument} is .*, not an? {kind}\. Give |^{name} was given .* where it needs the {kind}"
