@@ -56,6 +56,7 @@ lowest:  ## run the tests with the lowest versions that pyproject.toml allows; n
 		--output-file .cache/$@/lowest.txt pyproject.toml >/dev/null; \
 	"$(UV)" pip install --quiet --python .cache/$@/bin/python --requirement .cache/$@/lowest.txt \
 		pytest pytest-xdist hypothesis duckdb sqlalchemy linearmodels; \
+	"$(UV)" pip install --quiet --python .cache/$@/bin/python --no-deps --editable .; \
 	$(ELSEWHERE)
 
 other-python:  ## run the tests with another Python than .venv's; OTHER_PYTHON=/path/to/python3, part of `make slow`

@@ -32,8 +32,7 @@ SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9.\-=&^]{0,31}")
 #: yfinance looks up an ISIN over the network and returns another symbol.
 ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 #: Seconds between tries: doubled each time, plus a random part of up to one second; longer after a rate limit.
-WAIT = {"multiplier": 1, "max": 30, "jitter": 1}
-WAIT_LIMITED = {"multiplier": 4, "max": 60, "jitter": 1}
+WAIT, WAIT_LIMITED, JITTER = {"multiplier": 1, "max": 30}, {"multiplier": 4, "max": 60}, 1
 #: HTTP clients count whole milliseconds, so their time can end before ours: a deadline this near has come.
 CLOCK_SECONDS = 0.01
 #: Number of consecutive symbols without an answer after which the network counts as down.
@@ -367,11 +366,11 @@ def fetch_all(
 
 def _wait(state: tenacity.RetryCallState) -> float:
     """Return the seconds before the next try."""
-    from tenacity import wait_exponential_jitter  # noqa: PLC0415
+    from tenacity import wait_exponential, wait_random  # noqa: PLC0415
 
     failure = state.outcome.exception() if state.outcome is not None else None
     limited = isinstance(failure, YahooFailure) and failure.limited
-    return wait_exponential_jitter(**(WAIT_LIMITED if limited else WAIT))(state)
+    return (wait_exponential(**(WAIT_LIMITED if limited else WAIT)) + wait_random(0, JITTER))(state)
 
 
 def _sleep(seconds: float) -> None:
