@@ -52,7 +52,7 @@ slow: $(VENV)/.dev  ## run the slow tests: simulations in full, JupyterLab in a 
 lowest:  ## run the tests with the lowest versions that pyproject.toml allows; needs uv, part of `make slow`
 	@if [ -z "$(UV)" ]; then echo "lowest: skipped, since uv, which finds the lowest versions, is not on PATH (pip install uv)."; exit; fi; \
 	set -e; mkdir -p .cache; "$(UV)" venv --quiet --clear --python "$(PYTHON)" .cache/$@; \
-	"$(UV)" pip compile --quiet --resolution lowest-direct --python "$(PYTHON)" --extra garch --extra pdf --extra dask \
+	"$(UV)" pip compile --quiet --resolution lowest-direct --python "$(PYTHON)" --extra garch --extra pdf --extra dask --extra excel \
 		--output-file .cache/$@/lowest.txt pyproject.toml >/dev/null; \
 	"$(UV)" pip install --quiet --python .cache/$@/bin/python --requirement .cache/$@/lowest.txt \
 		pytest pytest-xdist hypothesis duckdb sqlalchemy linearmodels; \

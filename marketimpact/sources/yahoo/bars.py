@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from marketimpact.core.schema.vocabulary import HIGHEST_PRICE, LOWEST_PRICE
 from marketimpact.sources.protocol import BARS, within
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ COLUMNS = {
     "high": "High",
     "low": "Low",
 }
-#: Columns in which values not above zero mean no value.
+#: Columns in which values not above zero, or beyond any price, mean no value.
 POSITIVE = ("close", "unadjusted_close", "dividend", "split", *BARS)
 
 #: Columns of intraday bars; `clock` is the exchange's local time.
@@ -131,9 +132,9 @@ def _rows(symbol: str, bars: pd.DataFrame) -> pl.DataFrame:
 
 
 def _without_invalid(frame: pl.DataFrame) -> pl.DataFrame:
-    """Replace NaN, infinity and zero, which mean no value, by null."""
+    """Replace NaN, infinity and zero, which mean no value, and what no price can be by null."""
     frame = frame.with_columns(
-        pl.when(pl.col(name).is_finite() & (pl.col(name) > 0.0)).then(pl.col(name)) for name in POSITIVE
+        pl.when(pl.col(name).is_between(LOWEST_PRICE, HIGHEST_PRICE)).then(pl.col(name)) for name in POSITIVE
     )
     # yfinance turns an unknown volume into zero; on a day without a close it is unknown
     traded = pl.col("close").is_not_null() | pl.col("unadjusted_close").is_not_null()
@@ -248,7 +249,9 @@ def parse_intraday(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], mi
     }
     stamps = pl.Series(bars.index.tz_convert("UTC").as_unit("us").asi8).cast(pl.Datetime("us"))
     frame = pl.DataFrame({"start": stamps.dt.replace_time_zone("UTC"), **numbers}).with_columns(
-        pl.when(pl.col(name).is_finite() & ((pl.col(name) > 0.0) | (name == "volume"))).then(pl.col(name)).alias(name)
+        pl.when(pl.col(name).is_finite() if name == "volume" else pl.col(name).is_between(LOWEST_PRICE, HIGHEST_PRICE))
+        .then(pl.col(name))
+        .alias(name)
         for name in numbers
     )
     local = pl.col("start").dt.convert_time_zone(zone).dt.replace_time_zone(None)

@@ -359,7 +359,7 @@ def test_a_day_given_twice_differently_is_left_empty_and_noted(peer, day):
     )
 
 
-@pytest.mark.parametrize("nothing", [None, NAN, 0.0, float("inf")])
+@pytest.mark.parametrize("nothing", [None, NAN, 0.0, float("inf"), 1e308, 1e-300])
 def test_a_close_that_is_none_is_left_empty_and_noted(peer, nothing):
     peer.listings["AMD"] = replace(
         TAIPEI, bars=[(FRI, nothing, nothing, None), (MON, 790.0, 780.0, 6), (TUE, nothing, nothing, 0)]
