@@ -124,10 +124,9 @@ def past_days(
     Where the security did not trade at an instant, its past windows start at the clock of the bar that met the news,
     and have the gap before it too: the night from the last quote on, or the break and `before` it. Where trading
     stopped in the event's window, its past windows end at the same clock; so too at an early close, also where later
-    bars follow. Past windows are left out that have no
-    return, an older quote before them, an earlier close or break, a jump like a split, or another announcement of
-    `news` (its spans, sorted) in them. All windows are computed at once: a thousand calls of numpy for a few rows each
-    cost more than the rows.
+    bars follow. Past windows are left out that have no return, an older quote before them, an earlier close or break, a
+    jump like a split, or another announcement of `news` (its spans, sorted) in them. All windows are computed at once:
+    a thousand calls of numpy for a few rows each cost more than the rows.
     """
     before, after = lengths
     events, open_for = _events(pair.own, instants, before, after)

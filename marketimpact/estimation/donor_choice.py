@@ -18,7 +18,7 @@ from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
 from marketimpact.market.same_hours import same_hours
-from marketimpact.models.linear import COLLINEAR, is_constant
+from marketimpact.models.linear import has_own_variation
 
 __all__ = ["UntreatedRule", "check_donors", "event_spans", "find_donors", "other_hours"]
 
@@ -420,13 +420,14 @@ def _lack(before: Floats, during: Floats, needed: Bools, taus: Ints) -> str:
 
 def _constant(before: Floats, benchmark: Floats) -> str:
     """Say where a donor does not vary, or only with the benchmark, in the estimation window; empty where it does."""
-    own = before[~np.isnan(before)]
-    if is_constant(((own - own.mean()) ** 2).sum(), (own**2).sum(), np.array(len(own))):
+    own = before[~np.isnan(before), None]
+    if not has_own_variation(own, own - own.mean()).all():
         return "does not vary in the estimation window"
     both = ~np.isnan(before) & ~np.isnan(benchmark)
     if both.sum() < 2 or np.ptp(benchmark[both]) == 0:
         return ""  # the model reports a benchmark that is missing or constant
     deviations, market = before[both] - before[both].mean(), benchmark[both] - benchmark[both].mean()
     residuals = deviations - market * (market @ deviations) / (market @ market)
-    collinear = residuals @ residuals <= COLLINEAR * (deviations @ deviations)
-    return "moves exactly with the event's benchmark in the estimation window" if collinear else ""
+    if has_own_variation(before[both, None], residuals[:, None]).all():
+        return ""
+    return "moves exactly with the event's benchmark in the estimation window"

@@ -6,6 +6,8 @@ import numpy as np
 
 from marketimpact.core.arrays import Floats
 from marketimpact.estimation.problem import EstimationProblem
+from marketimpact.models import MarketModel
+from marketimpact.models.linear import fit, forecast
 
 __all__ = ["donor_moves"]
 
@@ -26,25 +28,14 @@ def donor_moves(problem: EstimationProblem) -> tuple[Floats, Floats]:
     """
     donors = problem.donors
     assert donors is not None
-    span, n_own = problem.settings.estimation, len(problem.model.design.regressors)
-    before, day0 = problem.design(span).x, problem.design((0, 0)).x[:, 0]
+    design, n_own = MarketModel().design, len(problem.model.design.regressors)
+    before, day0 = problem.design(problem.settings.estimation).x, problem.design((0, 0)).x
     ar = np.full((len(problem), len(donors.symbols)), np.nan)
     sar = ar.copy()
     for row, used in enumerate(donors.used):
-        complete = ~np.isnan(before[row]).any(axis=1)
-        market, returns = before[row, complete, 0], before[row][complete][:, n_own:][:, used]
-        if len(market) > 2 and used.any():
-            forecast, se = _forecasts(market, returns, float(day0[row, 0]))
-            ar[row, used] = day0[row, n_own:][used] - forecast
-            sar[row, used] = ar[row, used] / se
+        returns, n = before[row, :, n_own:][:, used].T, int(used.sum())
+        fitted = fit(returns, np.repeat(before[row : row + 1, :, :1], n, axis=0), design)
+        expected, loading = forecast(fitted, np.repeat(day0[row : row + 1, :, :1], n, axis=0))
+        ar[row, used] = day0[row, 0, n_own:][used] - expected[:, 0]
+        sar[row, used] = ar[row, used] / (fitted.sigma * np.sqrt(1.0 + (loading[:, 0] ** 2).sum(axis=1)))
     return ar, sar
-
-
-def _forecasts(market: Floats, returns: Floats, market_day0: float) -> tuple[Floats, Floats]:
-    """Regress returns (M, K) on the market (M,): forecasts of a further day and their standard errors, (K,)."""
-    centred, means = market - market.mean(), returns.mean(axis=0)
-    squares, ahead = centred @ centred, market_day0 - market.mean()
-    slopes = centred @ (returns - means) / squares
-    residuals = returns - means - centred[:, None] * slopes
-    variance = (residuals**2).sum(axis=0) / (len(market) - 2)
-    return means + slopes * ahead, np.sqrt(variance * (1.0 + 1.0 / len(market) + ahead**2 / squares))

@@ -447,7 +447,7 @@ def test_a_donor_with_news_of_its_own_is_named():
 
 
 def test_the_move_of_a_donor_equals_the_change_that_it_makes_in_the_effect():
-    """What D2's move adds is what the abnormal return loses where D2 moves with its benchmark instead."""
+    """The abnormal return falls by D2's contribution where D2 moves with its benchmark instead."""
     benchmark, firms, donors = returns()
     donors[200, 2] += 0.15
     with_news = STUDY.but(model=MODELS[0]).run(events(), market_of(benchmark, firms, donors))
